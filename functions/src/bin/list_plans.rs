@@ -1,0 +1,2 @@
+//! Lists the plans on sale.
+fn main() {}

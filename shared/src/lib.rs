@@ -1,0 +1,2 @@
+//! Use cases, gateways and store.
+pub use domain;
