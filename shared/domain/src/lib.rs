@@ -1,1 +1,27 @@
-//! Billing rules.
+//! Pure billing rules of MindGarden: values in, decisions out.
+//!
+//! Invariants of the crate: no I/O, no clock, no randomness, no floating point; time, ids and tokens are
+//! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
+//! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
+//! [`cycle`], [`dunning`], [`subscription`], [`settle`], [`resolve`], [`run`], [`event`].
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+pub mod business_number;
+pub mod calendar;
+pub mod charge;
+pub mod contact;
+pub mod cycle;
+pub mod dunning;
+pub mod event;
+pub mod ids;
+pub mod method;
+pub mod money;
+pub mod onboarding;
+pub mod plan;
+pub mod resolve;
+pub mod run;
+pub mod settle;
+pub mod subscription;
+
+pub use jiff::{Timestamp, civil::Date};

@@ -1,0 +1,72 @@
+//! What to do about a live attempt nobody answered for: look first, and only then settle, resend or give up.
+//!
+//! Invariants (design.md §5, step 4): an expired lease means *look up*, never *charge again*; nothing is resent
+//! outside the gateway's key window; absence takes two empty lookups one profile delay apart.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::calendar::OutOfRange;
+use crate::charge::{Answer, Doubt, Heard, LiveAttempt, Lookup, Profile};
+
+/// What follows from a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Settle(Answer),
+    /// Send the same bytes under the same key again.
+    Resend,
+    /// Proven never to have captured.
+    Absent,
+    /// Not decided yet: remember what was seen and look again then.
+    Look {
+        doubt: Doubt,
+        at: Timestamp,
+    },
+}
+
+/// Decides after a lookup. `resendable` is whether the frozen method, secret and request version are still there.
+///
+/// # Errors
+/// Past the range of instants.
+pub fn after_lookup(
+    live: &LiveAttempt,
+    profile: &Profile,
+    lookup: Lookup,
+    resendable: bool,
+    now: Timestamp,
+) -> Result<Next, OutOfRange> {
+    let doubt =
+        live.unknown.clone().unwrap_or(Doubt { heard: Heard::Nothing, empty: 0, last_empty_at: None, looks: 0 });
+    let seen = Doubt { looks: doubt.looks.saturating_add(1), ..doubt.clone() };
+    let again = |doubt: Doubt| Ok(Next::Look { at: next_look(now, doubt.looks)?, doubt });
+    match lookup {
+        Lookup::Found(Answer::Unknown { .. }) | Lookup::Pending | Lookup::Failed => again(seen),
+        Lookup::Found(answer) => Ok(Next::Settle(answer)),
+        Lookup::NotFound => {
+            let in_window = live.started_at.checked_add(profile.key_window).map_err(|_| OutOfRange)? > now;
+            if doubt.heard == Heard::Nothing && in_window && resendable {
+                return Ok(Next::Resend);
+            }
+            let delay = match doubt.heard {
+                Heard::Refusal => profile.absent_after_refusal,
+                Heard::Nothing | Heard::Error => profile.absent_after_error,
+            };
+            match doubt.last_empty_at {
+                Some(last) if last.checked_add(delay).map_err(|_| OutOfRange)? <= now => Ok(Next::Absent),
+                Some(last) => Ok(Next::Look { at: last.checked_add(delay).map_err(|_| OutOfRange)?, doubt: seen }),
+                None => {
+                    let at = now.checked_add(delay).map_err(|_| OutOfRange)?;
+                    Ok(Next::Look { doubt: Doubt { empty: 1, last_empty_at: Some(now), ..seen }, at })
+                }
+            }
+        }
+    }
+}
+
+/// When to look again after `looks` looks: 30 s, 2 min, 8 min, then hourly.
+///
+/// # Errors
+/// Past the range of instants.
+pub fn next_look(now: Timestamp, looks: u32) -> Result<Timestamp, OutOfRange> {
+    let seconds = 30i64.saturating_mul(4i64.saturating_pow(looks.min(8))).min(3_600);
+    now.checked_add(SignedDuration::from_secs(seconds)).map_err(|_| OutOfRange)
+}

@@ -1,0 +1,396 @@
+//! A subscription: status, anchor, what is due and when, and the one live attempt.
+//!
+//! Invariants: `PENDING_ACTIVATION -> ACTIVE <-> SUSPENDED`, `ACTIVE | SUSPENDED -> CANCELLED -> TERMINATED`,
+//! `SUSPENDED -> TERMINATED`, `PENDING_ACTIVATION -> CANCELLED`; at most one live attempt; at most one open cycle,
+//! the one after the last paid; the anchor is set once, by the first capture; starting an attempt leaves `due_at`
+//! alone, so a dead worker's attempt is found again by the index.
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Interval, OutOfRange, Period, next_seoul_day, period, plus_days, seoul_date, seoul_midnight};
+use crate::charge::{Billable, GatewayName, LiveAttempt, Trigger};
+use crate::dunning::{DunningCase, SUSPENDED_DAYS, TRIES_PER_CYCLE};
+use crate::event::Fact;
+use crate::ids::{MethodId, SubscriptionId, TenantId};
+use crate::money::Money;
+use crate::plan::PlanSnapshot;
+
+/// An approved but unpaid subscription lapses after this many days.
+pub const UNPAID_DAYS: u32 = 30;
+/// Access of a cancelled subscription ends after this many days.
+pub const CANCELLED_DAYS: u32 = 30;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    Draft,
+    PendingActivation,
+    Active,
+    Suspended,
+    Cancelled,
+    Terminated,
+}
+
+impl Status {
+    pub const ALL: [Status; 6] = [
+        Status::Draft,
+        Status::PendingActivation,
+        Status::Active,
+        Status::Suspended,
+        Status::Cancelled,
+        Status::Terminated,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Draft => "DRAFT",
+            Status::PendingActivation => "PENDING_ACTIVATION",
+            Status::Active => "ACTIVE",
+            Status::Suspended => "SUSPENDED",
+            Status::Cancelled => "CANCELLED",
+            Status::Terminated => "TERMINATED",
+        }
+    }
+
+    /// Whether `self -> to` is a legal step of the life cycle.
+    #[must_use]
+    pub fn may_become(self, to: Status) -> bool {
+        use Status::{Active, Cancelled, Draft, PendingActivation, Suspended, Terminated};
+        matches!(
+            (self, to),
+            (Draft, PendingActivation)
+                | (PendingActivation, Active | Cancelled)
+                | (Active, Suspended | Cancelled)
+                | (Suspended, Active | Cancelled | Terminated)
+                | (Cancelled, Terminated)
+        )
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    pub id: SubscriptionId,
+    pub tenant_id: TenantId,
+    pub plan: PlanSnapshot,
+    /// Owed per period, VAT-inclusive.
+    pub amount: Money,
+    pub gateway: GatewayName,
+    pub method_id: MethodId,
+    pub status: Status,
+    /// Seoul date on which the successful first attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Date>,
+    /// Index of the last paid cycle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<u32>,
+    /// Attempts started on the open cycle; zero while none was settled yet.
+    pub tries: u32,
+    /// When to look at it next; none is terminal or parked. Truth for the due index.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub due_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveAttempt>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dunning: Option<DunningCase>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub approved_at: Option<Timestamp>,
+    /// When it entered SUSPENDED or CANCELLED, whichever it is in.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub stopped_at: Option<Timestamp>,
+    /// Code of the declined first payment, until a card pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_decline: Option<String>,
+    /// Set while an operator must look first: a capture was quarantined or the row could not be billed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub created_at: Timestamp,
+    pub version: u64,
+}
+
+/// What should happen to a subscription at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    /// An attempt is in flight or resting until then.
+    Wait(Timestamp),
+    /// Ask the gateway about the live attempt.
+    Resolve,
+    Charge(Trigger),
+    Suspend,
+    Terminate,
+    /// Approved, never paid, time is up.
+    Lapse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartRefused {
+    #[error("an attempt is still open")]
+    LiveAttempt,
+    #[error("the subscription is not approved")]
+    NotApproved,
+    #[error("the subscription has ended")]
+    Ended,
+    #[error("nothing is owed")]
+    NothingOwed,
+    #[error("too many tries on this cycle")]
+    TooManyTries,
+    #[error("an operator must look at it first")]
+    Parked,
+    #[error(transparent)]
+    Calendar(#[from] OutOfRange),
+}
+
+/// Everything an attempt freezes before the gateway is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub trigger: Trigger,
+    pub token: String,
+    pub now: Timestamp,
+    pub lease_until: Timestamp,
+    pub secret: String,
+    pub request: u16,
+    /// The open cycle's PaymentIntent, when it has one.
+    pub intent: Option<String>,
+}
+
+impl Subscription {
+    /// Period `index`, counted from the anchor; before the first payment, from `on`.
+    ///
+    /// # Errors
+    /// Past the year 9999.
+    pub fn period(&self, index: u32, on: Date) -> Result<Period, OutOfRange> {
+        period(self.anchor.unwrap_or(on), self.interval(), index)
+    }
+
+    #[must_use]
+    pub fn interval(&self) -> Interval {
+        self.plan.interval
+    }
+
+    /// Index of the cycle that is or will be owed next.
+    #[must_use]
+    pub fn next_index(&self) -> u32 {
+        self.paid.map_or(0, |k| k.saturating_add(1))
+    }
+
+    /// The billable a charge started now would be for.
+    #[must_use]
+    pub fn next_billable(&self) -> Billable {
+        Billable { subscription: self.id.clone(), index: self.next_index(), seq: 0 }
+    }
+
+    /// The period paid for, once there is one.
+    ///
+    /// # Errors
+    /// Past the year 9999.
+    pub fn current_period(&self) -> Result<Option<Period>, OutOfRange> {
+        match (self.anchor, self.paid) {
+            (Some(anchor), Some(index)) => period(anchor, self.interval(), index).map(Some),
+            (None, _) | (_, None) => Ok(None),
+        }
+    }
+
+    /// The index partition this subscription is due under: a paused gateway is skipped whole, and no partition is
+    /// hot on the first of a month (design.md §4).
+    #[must_use]
+    pub fn due_partition(&self) -> String {
+        format!("{}#{:02}", self.gateway.as_str(), crate::ids::spread(self.id.as_str()) % DUE_PARTITIONS)
+    }
+
+    /// What should happen now. Pure: the index only says where to look.
+    ///
+    /// # Errors
+    /// Past the range of the calendar.
+    pub fn due(&self, now: Timestamp) -> Result<Due, OutOfRange> {
+        let Some(due_at) = self.due_at else { return Ok(Due::Nothing) };
+        if let Some(live) = &self.live {
+            let until = if live.unknown.is_some() { due_at } else { live.lease_until };
+            return Ok(if until <= now { Due::Resolve } else { Due::Wait(until) });
+        }
+        if due_at > now {
+            return Ok(Due::Nothing);
+        }
+        Ok(match (self.status, &self.dunning) {
+            (Status::PendingActivation, _) => self.due_before_activation(now)?,
+            (Status::Active, None) => Due::Charge(Trigger::Renewal),
+            (Status::Active, Some(case)) => match case.next_at {
+                Some(next) if next <= now => Due::Charge(Trigger::Dunning),
+                Some(_) | None => Due::Suspend,
+            },
+            (Status::Suspended | Status::Cancelled, _) => Due::Terminate,
+            (Status::Draft | Status::Terminated, _) => Due::Nothing,
+        })
+    }
+
+    fn due_before_activation(&self, now: Timestamp) -> Result<Due, OutOfRange> {
+        let Some(approved_at) = self.approved_at else { return Ok(Due::Nothing) };
+        if plus_days(approved_at, UNPAID_DAYS)? <= now {
+            return Ok(Due::Lapse);
+        }
+        Ok(if self.first_decline.is_some() { Due::Nothing } else { Due::Charge(Trigger::First) })
+    }
+
+    /// Approval: the subscription may be charged and is due now.
+    #[must_use]
+    pub fn approved(&self, now: Timestamp) -> Subscription {
+        Subscription { approved_at: Some(self.approved_at.unwrap_or(now)), due_at: Some(now), ..self.clone() }
+    }
+
+    /// Starts an attempt: the claim is written before the gateway is called (design.md §5, step 1).
+    ///
+    /// # Errors
+    /// When the life cycle, the calendar or an earlier attempt forbids it.
+    pub fn start(&self, claim: Claim) -> Result<Subscription, StartRefused> {
+        self.may_charge(claim.trigger, claim.now)?;
+        let live = LiveAttempt {
+            index: self.next_index(),
+            seq: 0,
+            n: self.tries.saturating_add(1),
+            trigger: claim.trigger,
+            token: claim.token,
+            lease_until: claim.lease_until,
+            started_at: claim.now,
+            amount: self.amount.amount,
+            gateway: self.gateway,
+            method_id: self.method_id.clone(),
+            secret: claim.secret,
+            request: claim.request,
+            intent: claim.intent,
+            unknown: None,
+        };
+        let due_at = self.due_at.map_or(claim.now, |due| due.min(claim.now));
+        Ok(Subscription { live: Some(live), due_at: Some(due_at), parked: false, ..self.clone() })
+    }
+
+    /// Whether a charge may start now.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_charge(&self, trigger: Trigger, now: Timestamp) -> Result<(), StartRefused> {
+        if self.live.is_some() {
+            return Err(StartRefused::LiveAttempt);
+        }
+        let manual = trigger == Trigger::Manual;
+        if self.parked && !manual {
+            return Err(StartRefused::Parked);
+        }
+        match self.status {
+            Status::PendingActivation if self.approved_at.is_some() => {}
+            Status::PendingActivation | Status::Draft => return Err(StartRefused::NotApproved),
+            Status::Active | Status::Suspended => self.owes(now)?,
+            Status::Cancelled | Status::Terminated => return Err(StartRefused::Ended),
+        }
+        // The first payment waits for a card rather than for steps; its ceiling is the same.
+        if self.tries >= TRIES_PER_CYCLE && !(manual && self.status == Status::PendingActivation) {
+            return Err(StartRefused::TooManyTries);
+        }
+        Ok(())
+    }
+
+    fn owes(&self, now: Timestamp) -> Result<(), StartRefused> {
+        let today = seoul_date(now);
+        let begun = self.period(self.next_index(), today)?.start <= today;
+        if begun { Ok(()) } else { Err(StartRefused::NothingOwed) }
+    }
+
+    /// When the period after `index` is due: at its first Seoul midnight, but never on the civil day of the charge
+    /// that paid `index`, so that a subscription far behind is charged at most once per day.
+    ///
+    /// # Errors
+    /// Past the range of the calendar.
+    pub fn due_after(&self, index: u32, anchor: Date, started_at: Timestamp) -> Result<Timestamp, OutOfRange> {
+        let next = period(anchor, self.interval(), index.saturating_add(1))?;
+        Ok(seoul_midnight(next.start)?.max(next_seoul_day(started_at)?))
+    }
+
+    /// The dunning deadline passed unpaid.
+    ///
+    /// # Errors
+    /// Past the range of instants.
+    pub fn suspended(&self, at: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
+        let fact = Fact::new("subscription.suspended", self.id.as_str()).with("status", Status::Suspended.as_str());
+        let due_at = Some(plus_days(at, SUSPENDED_DAYS)?);
+        Ok((Subscription { status: Status::Suspended, stopped_at: Some(at), due_at, ..self.clone() }, fact))
+    }
+
+    /// Suspended or cancelled for long enough: access ends, nothing is due any more. Needs no live attempt.
+    #[must_use]
+    pub fn terminated(&self) -> (Subscription, Fact) {
+        let fact = Fact::new("subscription.terminated", self.id.as_str()).with("status", Status::Terminated.as_str());
+        let ended = Subscription { status: Status::Terminated, due_at: None, dunning: None, ..self.clone() };
+        (ended, fact)
+    }
+
+    /// Approved but never paid, or its application ended: it is over before it began.
+    ///
+    /// # Errors
+    /// Past the range of instants.
+    pub fn lapsed(&self, at: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
+        let fact = Fact::new("subscription.cancelled", self.id.as_str()).with("status", Status::Cancelled.as_str());
+        let due_at = Some(plus_days(at, CANCELLED_DAYS)?);
+        Ok((Subscription { status: Status::Cancelled, stopped_at: Some(at), due_at, ..self.clone() }, fact))
+    }
+
+    /// Whether a newly registered card should pay something at once: a first payment or a dunning case is open.
+    #[must_use]
+    pub fn waits_for_card(&self) -> bool {
+        match self.status {
+            Status::PendingActivation => self.approved_at.is_some(),
+            Status::Active => self.dunning.is_some(),
+            Status::Suspended => true,
+            Status::Draft | Status::Cancelled | Status::Terminated => false,
+        }
+    }
+
+    /// Makes a registered method the one that is charged from now on. Refused while an attempt is live: its answer
+    /// still belongs to the old card.
+    ///
+    /// # Errors
+    /// While an attempt is live, or past the calendar.
+    pub fn with_method(
+        &self,
+        method: MethodId,
+        gateway: GatewayName,
+        now: Timestamp,
+    ) -> Result<Subscription, StartRefused> {
+        if self.live.is_some() {
+            return Err(StartRefused::LiveAttempt);
+        }
+        let dunning = match &self.dunning {
+            Some(case) => Some(case.with_new_card(&self.plan.retry_days, now, self.tries)?),
+            None => None,
+        };
+        let due_at = match (&dunning, self.status) {
+            (Some(case), Status::Active) => Some(case.due_at()),
+            // The first payment is owed again: should the caller die before charging, the next run does it.
+            (_, Status::PendingActivation) if self.approved_at.is_some() => Some(now),
+            (Some(_) | None, _) => self.due_at,
+        };
+        Ok(Subscription { method_id: method, gateway, dunning, due_at, first_decline: None, ..self.clone() })
+    }
+}
+
+/// Partitions of the due index per gateway. Stored keys depend on it.
+pub const DUE_PARTITIONS: u32 = 16;
+
+/// Every partition of the due index of a gateway.
+#[must_use]
+pub fn due_partitions(gateway: GatewayName) -> Vec<String> {
+    (0..DUE_PARTITIONS).map(|shard| format!("{}#{shard:02}", gateway.as_str())).collect()
+}

@@ -1,0 +1,33 @@
+//! Where adapters get their API keys. An attempt freezes the *version* of the key it was sent with, because a
+//! resend under another key is another request (Toss scopes idempotency by API key).
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+/// One version of a gateway's key pair.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// Opaque version id of the secret store.
+    pub version: String,
+    pub secret: SecretString,
+    /// The browser's half; not a secret.
+    pub client: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gateway keys are unavailable")]
+pub struct KeysUnavailable;
+
+/// The live versions of one gateway's keys: the current one first, then the previous one during rotation.
+#[async_trait]
+pub trait ApiKeys: Send + Sync {
+    async fn versions(&self) -> Result<Vec<ApiKey>, KeysUnavailable>;
+}
+
+/// A fixed set of keys, for tests and tools.
+#[async_trait]
+impl ApiKeys for Vec<ApiKey> {
+    async fn versions(&self) -> Result<Vec<ApiKey>, KeysUnavailable> {
+        Ok(self.clone())
+    }
+}

@@ -1,0 +1,189 @@
+//! The port to payment gateways and what every adapter promises.
+//!
+//! Contract: an adapter makes one try per call and never retries a POST by itself; it maps whatever came back to one
+//! of captured, declined (allow-listed codes only), refused (provably never executed, our configuration) or unknown.
+//! No answer, a 5xx, an unreadable body and any code nobody listed are *unknown*, never "failed". Wire types stay in
+//! the adapter's module. URLs carry billing keys, so no transport error leaves with its URL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::charge::{Answer, GatewayName, Lookup};
+use domain::method::MaskedCard;
+use domain::money::Money;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+pub mod keys;
+pub mod stripe;
+pub mod toss;
+mod transport;
+
+pub use keys::{ApiKey, ApiKeys, KeysUnavailable};
+
+/// Version of the code that renders charge requests. Raise it whenever the bytes of a request would change, and keep
+/// rendering the versions that may still be live (one key window back).
+pub const REQUEST_VERSION: u16 = 1;
+
+/// What both gateways can do today. No default bodies: a forgotten method must not compile.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    fn name(&self) -> GatewayName;
+
+    /// The key versions this adapter can sign with; the current one first.
+    async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable>;
+
+    /// What a browser needs to open the gateway's card window.
+    async fn set_up(&self, request: &SetUp<'_>) -> Result<SetUpAnswer, GatewayError>;
+
+    /// Turns what the window returned into a chargeable method.
+    async fn register(&self, request: &Register<'_>) -> Result<Registered, GatewayError>;
+
+    /// Charges off-session, once, under the attempt's key.
+    async fn charge(&self, request: &Charge<'_>) -> Answer;
+
+    /// Asks what became of an attempt.
+    async fn find(&self, request: &Find<'_>) -> Lookup;
+
+    /// Gives money back, once, under the refund's key.
+    async fn refund(&self, request: &Refund<'_>) -> RefundAnswer;
+
+    /// Forgets a method at the gateway. A method already gone is a success.
+    async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError>;
+}
+
+/// The adapters a function was given, by name.
+#[derive(Clone)]
+pub struct Gateways {
+    pub toss: Arc<dyn Gateway>,
+    pub stripe: Arc<dyn Gateway>,
+}
+
+impl Gateways {
+    #[must_use]
+    pub fn get(&self, name: GatewayName) -> &dyn Gateway {
+        match name {
+            GatewayName::Toss => self.toss.as_ref(),
+            GatewayName::Stripe => self.stripe.as_ref(),
+        }
+    }
+}
+
+/// Why a call other than a charge did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayError {
+    /// The gateway does not know the object, or it belongs to someone else.
+    #[error("not found at the gateway")]
+    NotFound,
+    /// The card was refused; the raw code may be shown to operators.
+    #[error("card refused: {code}")]
+    Declined { code: String },
+    /// The gateway says the request itself is wrong.
+    #[error("request refused: {code}")]
+    Rejected { code: String },
+    /// Our keys or contract are wrong; nothing was executed.
+    #[error("gateway configuration: {code}")]
+    Config { code: String },
+    /// No answer, or one that proves nothing. The same call with the same key is safe.
+    #[error("gateway outcome unknown")]
+    Unknown,
+}
+
+#[derive(Debug)]
+pub struct SetUp<'a> {
+    /// Ours, in the clear: the Toss customerKey of this owner.
+    pub customer_key: &'a str,
+    /// The Stripe customer of this owner, if one was made before.
+    pub customer: Option<&'a str>,
+    /// Our id of the owner (tenant id), kept as metadata where the gateway can.
+    pub owner: &'a str,
+    pub idempotency_key: &'a str,
+}
+
+/// What the page needs. The client secret opens one card form and nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SetUpAnswer {
+    pub client_key: String,
+    pub customer_key: Option<String>,
+    pub client_secret: Option<String>,
+    /// The gateway's customer, to be remembered.
+    pub customer: Option<String>,
+}
+
+/// What the card window returned to the page.
+pub enum WindowResult<'a> {
+    Toss { auth_key: &'a str, customer_key: &'a str },
+    StripeSetupIntent { id: &'a str },
+    StripePaymentMethod { id: &'a str },
+}
+
+pub struct Register<'a> {
+    pub result: WindowResult<'a>,
+    /// The Stripe customer of this owner. A gateway object of another customer is [`GatewayError::NotFound`].
+    pub customer: Option<&'a str>,
+    pub owner: &'a str,
+    /// `H(gateway, owner, authKey or setupIntent)`: a retry after a crash finds the same method.
+    pub idempotency_key: &'a str,
+}
+
+pub struct Registered {
+    /// Toss billing key, Stripe payment method id.
+    pub token: SecretString,
+    /// Toss customerKey, Stripe customer id.
+    pub customer: SecretString,
+    pub card: MaskedCard,
+    pub holder_name: Option<String>,
+}
+
+/// One attempt, as frozen when it was started. Rendering it twice gives the same bytes.
+pub struct Charge<'a> {
+    pub order_id: &'a str,
+    pub idempotency_key: &'a str,
+    pub amount: Money,
+    /// Shown on the payer's statement or receipt; frozen with the attempt's billable.
+    pub order_name: &'a str,
+    pub token: &'a SecretString,
+    pub customer: &'a SecretString,
+    /// Version of the API key to use.
+    pub key_version: &'a str,
+    /// Version of the rendering code that started the attempt.
+    pub request_version: u16,
+    /// Stripe: the cycle's PaymentIntent, once there is one.
+    pub intent: Option<&'a str>,
+    /// Stripe: charges of earlier attempts; seeing one of them proves nothing about this attempt.
+    pub known_charges: &'a [String],
+}
+
+pub struct Find<'a> {
+    pub order_id: &'a str,
+    pub amount: Money,
+    pub customer: &'a SecretString,
+    pub intent: Option<&'a str>,
+    pub known_charges: &'a [String],
+    /// First send of the attempt.
+    pub since: Timestamp,
+}
+
+pub struct Refund<'a> {
+    /// Our id, carried in `cancelReason` (Toss) or metadata (Stripe).
+    pub refund_id: &'a str,
+    pub payment_id: &'a str,
+    pub charge_id: Option<&'a str>,
+    pub amount: Money,
+    /// What was left before this refund, minor units: Toss checks it, so a lost race cancels nothing.
+    pub refundable: i64,
+    pub idempotency_key: &'a str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefundAnswer {
+    Done { gateway_refund_id: String },
+    Pending { gateway_refund_id: String },
+    Refused { code: String },
+    Unknown { code: Option<String> },
+}
+
+pub struct DeleteMethod<'a> {
+    pub token: &'a SecretString,
+    pub customer: &'a SecretString,
+}

@@ -1,0 +1,1 @@
+//! Toss Payments adapter.

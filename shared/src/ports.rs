@@ -1,0 +1,34 @@
+//! The small ports: time, randomness and the hint queue. Implementations live at the edge (`functions`, `config`) and
+//! in tests.
+
+use async_trait::async_trait;
+use domain::event::Actor;
+use domain::ids::SubscriptionId;
+use domain::settle::Hint;
+use jiff::Timestamp;
+
+/// Billing time. On a stage that allows time travel it may run ahead of the wall clock; it never goes back.
+/// Instants are truncated to milliseconds, which is what rows keep.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    async fn now(&self) -> Timestamp;
+}
+
+/// Randomness for ids and tokens.
+pub trait Random: Send + Sync {
+    /// 128 fresh random bits.
+    fn bits(&self) -> u128;
+}
+
+/// Sends hints to the `failed-charges` queue. Losing one loses nothing: the due index is the truth.
+#[async_trait]
+pub trait Hints: Send + Sync {
+    async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint);
+}
+
+/// Who acts, and when. Passed to every use case.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub now: Timestamp,
+    pub actor: Actor,
+}

@@ -1,0 +1,111 @@
+//! The port to the tables: load aggregates with a version, commit decisions conditional on those versions.
+//!
+//! Invariants: every write is conditional (on absence or on the version read); a commit is all or nothing; a lost
+//! race is [`StoreError::Conflict`] and never overwrites; reads that decide about money are consistent; a commit that
+//! was applied but whose answer was lost is recognised by its id and reported as applied.
+
+use async_trait::async_trait;
+use domain::event::Event;
+
+mod record;
+
+pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
+
+/// One changed row. The record carries the version it was read with; `New` demands absence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Insert; conflicts when the row exists. The record's version must be 0 and is stored as 1.
+    New(Record),
+    /// Replace; conflicts unless the stored version is the record's. Stored as version + 1.
+    Replace(Record),
+}
+
+/// A decision to persist: rows and events together, or nothing. At most 100 in all (DynamoDB's limit).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Random, unique per decision. Stored with each row, so that our own write is recognised after a lost answer.
+    pub id: String,
+    pub writes: Vec<Write>,
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else was first: reload and decide again. `Key` names the row when the store said which.
+    #[error("lost a race")]
+    Conflict { key: Option<Key> },
+    #[error("row or commit too large")]
+    TooLarge,
+    /// The cursor was not made by this query.
+    #[error("bad cursor")]
+    BadCursor,
+    /// Throttled or unreachable; a commit may or may not have been applied.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// A row that does not read back: a bug or a hand edit.
+    #[error("corrupt row: {0}")]
+    Corrupt(String),
+}
+
+/// What can be listed. Each is one index or one partition; nothing scans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    PlansOnSale,
+    /// Versions of a plan, newest first.
+    PlanVersions {
+        code: String,
+    },
+    /// Oldest first.
+    ApplicationsByStatus {
+        status: domain::onboarding::Status,
+    },
+    MethodsOfTenant {
+        tenant: domain::ids::TenantId,
+    },
+    MethodsByToken {
+        token_hash: String,
+    },
+    SubscriptionsOfTenant {
+        tenant: domain::ids::TenantId,
+    },
+    SubscriptionsByStatus {
+        status: domain::subscription::Status,
+    },
+    /// Due at or before an instant, oldest first, in one partition of the due index. Eventually consistent.
+    SubscriptionsDue {
+        partition: String,
+        until: jiff::Timestamp,
+    },
+    /// In period order.
+    CyclesOf {
+        subscription: domain::ids::SubscriptionId,
+    },
+    /// Newest first.
+    Runs,
+    /// Events about a subject, newest first.
+    EventsOf {
+        subject: String,
+    },
+}
+
+/// A page of records. `next` is opaque and stands for this query only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub records: Vec<Record>,
+    pub next: Option<String>,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Consistent read of one row.
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
+
+    /// Consistent reads of many rows, in any number of calls; absent rows are left out, order is that of the keys.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Record>, StoreError>;
+
+    /// One page of at most `limit` records; `cursor` continues an earlier page of the same query.
+    async fn query(&self, query: &Query, limit: u32, cursor: Option<&str>) -> Result<Page, StoreError>;
+
+    /// All or nothing. A commit of one write and no events is a single conditional put.
+    async fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
+}

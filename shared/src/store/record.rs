@@ -1,0 +1,111 @@
+//! The rows a store holds, and their keys.
+
+use domain::cycle::Cycle;
+use domain::event::Event;
+use domain::ids::{MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::method::PaymentMethod;
+use domain::onboarding::{Application, Tenant};
+use domain::plan::Plan;
+use domain::run::Run;
+use domain::subscription::Subscription;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Names one row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    Application(RequestId),
+    Tenant(TenantId),
+    Plan {
+        code: String,
+        version: u32,
+    },
+    Method {
+        tenant: TenantId,
+        id: MethodId,
+    },
+    Subscription(SubscriptionId),
+    Cycle {
+        subscription: SubscriptionId,
+        index: u32,
+        seq: u32,
+    },
+    Run(RunId),
+    Control(String),
+    /// Caller, route and key, joined by `#`.
+    Idempotency(String),
+    /// Gateway and event id, joined by `#`.
+    Inbox(String),
+    Event(domain::ids::EventId),
+}
+
+/// One row of any table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    Application(Application),
+    Tenant(Tenant),
+    Plan(Plan),
+    Method(PaymentMethod),
+    Subscription(Subscription),
+    Cycle(Cycle),
+    Run(Run),
+    Control(Control),
+    Idempotency(IdempotencyRow),
+    Inbox(InboxRow),
+    /// Read only: events are written through `Commit::events`.
+    Event(Event),
+}
+
+/// A switch or lease: gateway pause, runner lease, the travelled clock. Never a record of what happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    pub name: String,
+    pub value: Value,
+    pub version: u64,
+}
+
+/// A request already answered under an Idempotency-Key, or a counter that expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdempotencyRow {
+    pub key: String,
+    /// Hash of the request body.
+    pub request_hash: String,
+    /// What the answer is rebuilt from: ids, never a credential.
+    pub result: Value,
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub expires_at: Timestamp,
+    pub version: u64,
+}
+
+/// A signed gateway event, received once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InboxRow {
+    pub key: String,
+    pub kind: String,
+    pub outcome: String,
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub expires_at: Timestamp,
+    pub version: u64,
+}
+
+impl Record {
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Record::Application(a) => Key::Application(a.id.clone()),
+            Record::Tenant(t) => Key::Tenant(t.id.clone()),
+            Record::Plan(p) => Key::Plan { code: p.code.clone(), version: p.version },
+            Record::Method(m) => Key::Method { tenant: m.tenant_id.clone(), id: m.id.clone() },
+            Record::Subscription(s) => Key::Subscription(s.id.clone()),
+            Record::Cycle(c) => Key::Cycle { subscription: c.subscription_id.clone(), index: c.index, seq: c.seq },
+            Record::Run(r) => Key::Run(r.id.clone()),
+            Record::Control(c) => Key::Control(c.name.clone()),
+            Record::Idempotency(i) => Key::Idempotency(i.key.clone()),
+            Record::Inbox(i) => Key::Inbox(i.key.clone()),
+            Record::Event(e) => Key::Event(e.id.clone()),
+        }
+    }
+}
