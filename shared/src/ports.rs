@@ -4,8 +4,10 @@
 use async_trait::async_trait;
 use domain::event::Actor;
 use domain::ids::SubscriptionId;
+use domain::method::Sealed;
 use domain::settle::Hint;
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 /// Billing time. On a stage that allows time travel it may run ahead of the wall clock; it never goes back.
 /// Instants are truncated to milliseconds, which is what rows keep.
@@ -31,4 +33,24 @@ pub trait Hints: Send + Sync {
 pub struct Context {
     pub now: Timestamp,
     pub actor: Actor,
+}
+
+/// Field encryption. `aad` binds a ciphertext to its row (tenant and method id), so that it opens nowhere else.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// # Errors
+    /// When no key is available.
+    async fn seal(&self, plain: &str, aad: &str) -> Result<Sealed, VaultError>;
+
+    /// # Errors
+    /// When the key is gone or the ciphertext was made for another row.
+    async fn open(&self, sealed: &Sealed, aad: &str) -> Result<SecretString, VaultError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    #[error("data keys are unavailable")]
+    Unavailable,
+    #[error("the ciphertext does not open")]
+    Refused,
 }
