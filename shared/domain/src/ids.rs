@@ -17,6 +17,12 @@ pub fn ulid(at: jiff::Timestamp, random: u128) -> Ulid {
     Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), random)
 }
 
+/// 128 bits spelled as a ULID: 26 characters of Crockford's base 32. For tokens, where the time part means nothing.
+#[must_use]
+pub fn ulid_of(bits: u128) -> String {
+    Ulid(bits).to_string()
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*

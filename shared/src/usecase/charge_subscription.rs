@@ -1,0 +1,235 @@
+//! Charges what a subscription owes, once: claim, call, settle (design.md §5).
+//!
+//! Crash points: before the claim nothing happened; after it the subscription stays due with a live attempt, and
+//! the next run or call looks it up; after the gateway's answer the same lookup finds the capture.
+
+use std::time::Duration;
+
+use domain::charge::{Answer, DeclineClass, GatewayName, Heard, LiveAttempt, Trigger};
+use domain::cycle::Cycle;
+use domain::ids::SubscriptionId;
+use domain::method::PaymentMethod;
+use domain::money::Money;
+use domain::settle::Report;
+use domain::subscription::{Claim, StartRefused, Subscription};
+use jiff::{SignedDuration, Timestamp};
+
+use super::settle::{Loaded, SettleError, settle_report};
+use super::{Charging, stamp};
+use crate::gateway::{Charge, REQUEST_VERSION};
+use crate::ports::Context;
+use crate::store::{Commit, Record, StoreError, Write, typed};
+
+/// A claim lasts this much longer than the gateway's time-out: within it nobody else acts on the attempt.
+const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(25);
+/// A charge over HTTP waits this long, because API Gateway cuts at 29 s (design.md §5).
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(20);
+/// A charge in a run waits for the gateway's own limit.
+pub const RUN_PATIENCE: Duration = Duration::from_secs(70);
+
+/// What came of charging.
+#[derive(Clone, Debug)]
+pub struct Charged {
+    pub subscription: Subscription,
+    pub result: ChargeResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChargeResult {
+    Captured,
+    Declined { class: DeclineClass, code: String },
+    /// Not known yet; the attempt is live and will be resolved.
+    Pending,
+    /// The gateway refused our configuration; nothing was executed and the run must stop.
+    Misconfigured,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChargeError {
+    #[error("no such subscription")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] StartRefused),
+    #[error("the payment method cannot be charged")]
+    MethodUnusable,
+    #[error("somebody else is charging it")]
+    Busy,
+    #[error("keys are unavailable")]
+    KeysUnavailable,
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Charges the next billable of a subscription read by the caller.
+///
+/// # Errors
+/// When the rules, the method, another charger or the store forbid it. A gateway's answer is never an error.
+pub async fn charge(
+    charging: &Charging,
+    context: &Context,
+    subscription: Subscription,
+    trigger: Trigger,
+    patience: Duration,
+) -> Result<Charged, ChargeError> {
+    subscription.may_charge(trigger, context.now)?;
+    let store = charging.store.as_ref();
+    let method = typed::method(store, &subscription.tenant_id, &subscription.method_id).await?;
+    let method = method.filter(PaymentMethod::chargeable).ok_or(ChargeError::MethodUnusable)?;
+    charge_with(charging, context, subscription, &method, trigger, patience).await
+}
+
+/// The same with the method already read (the runner reads methods in batches).
+///
+/// # Errors
+/// As [`charge`].
+pub async fn charge_with(
+    charging: &Charging,
+    context: &Context,
+    subscription: Subscription,
+    method: &PaymentMethod,
+    trigger: Trigger,
+    patience: Duration,
+) -> Result<Charged, ChargeError> {
+    let store = charging.store.as_ref();
+    let billable = subscription.next_billable();
+    // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.
+    let cycle = if subscription.tries == 0 { None } else { typed::cycle(store, &billable).await? };
+    let gateway = charging.gateways.get(subscription.gateway);
+    let secret = gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
+    let lease = subscription.gateway.profile().timeout.saturating_add(LEASE_MARGIN);
+    let claim = Claim {
+        trigger,
+        token: stamp::token(charging.random.as_ref()),
+        now: context.now,
+        lease_until: context.now.saturating_add(lease).unwrap_or(context.now),
+        secret,
+        request: REQUEST_VERSION,
+        intent: cycle.as_ref().and_then(|c| c.intent.clone()),
+    };
+    let claimed = subscription.start(claim)?;
+    let write = Commit {
+        id: stamp::token(charging.random.as_ref()),
+        writes: vec![Write::Replace(Record::Subscription(claimed.clone()))],
+        events: Vec::new(),
+    };
+    match store.commit(&write).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => return Err(ChargeError::Busy),
+        Err(e) => return Err(e.into()),
+    }
+    let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, patience).await
+}
+
+/// Calls the gateway for the live attempt of `loaded` and settles what it says. Used for first sends and resends.
+///
+/// # Errors
+/// When the answer could not be written: the attempt stays live and is looked up later.
+pub async fn send_and_settle(
+    charging: &Charging,
+    context: &Context,
+    loaded: Loaded,
+    method: &PaymentMethod,
+    patience: Duration,
+) -> Result<Charged, ChargeError> {
+    let Some(live) = loaded.subscription.live.clone() else { return Err(ChargeError::Busy) };
+    let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, method, patience).await;
+    let result = match &answer {
+        Answer::Captured(_) => ChargeResult::Captured,
+        Answer::Declined(d) => ChargeResult::Declined { class: d.class, code: d.code.clone() },
+        Answer::Refused { .. } => ChargeResult::Misconfigured,
+        Answer::Unknown { .. } => ChargeResult::Pending,
+    };
+    let id = loaded.subscription.id.clone();
+    let report = Report { index: live.index, seq: live.seq, n: Some(live.n), answer, token: Some(live.token) };
+    let now = charging.clock.now().await.max(context.now);
+    let context = Context { now, actor: context.actor.clone() };
+    let after = settle_report(charging, &context, &id, &report, Some(loaded), &[]).await?;
+    Ok(Charged { result: believed(result, &after.subscription, &report), subscription: after.subscription })
+}
+
+/// What the books say counts more than what this call heard: a webhook may have settled it first, or the capture
+/// may have been quarantined.
+fn believed(heard: ChargeResult, after: &Subscription, report: &Report) -> ChargeResult {
+    let paid = after.paid.is_some_and(|k| k >= report.index);
+    match heard {
+        ChargeResult::Captured if !paid => ChargeResult::Pending,
+        ChargeResult::Pending if paid => ChargeResult::Captured,
+        other => other,
+    }
+}
+
+async fn send(
+    charging: &Charging,
+    subscription: &Subscription,
+    cycle: Option<&Cycle>,
+    live: &LiveAttempt,
+    method: &PaymentMethod,
+    patience: Duration,
+) -> Answer {
+    // Thawed too late to be heard before the lease ends: somebody may already be looking this attempt up.
+    let profile = live.gateway.profile();
+    let send_by = live.lease_until.saturating_sub(profile.timeout).unwrap_or(live.lease_until);
+    if charging.clock.now().await > send_by {
+        return silence();
+    }
+    let aad = aad(method);
+    let (Ok(token), Ok(customer)) =
+        (charging.vault.open(&method.token, &aad).await, charging.vault.open(&method.customer, &aad).await)
+    else {
+        return Answer::Refused { code: "data_key_unavailable".into() };
+    };
+    let billable = live.billable(&subscription.id);
+    let known_charges = cycle.map(Cycle::known_charges).unwrap_or_default();
+    let charge = Charge {
+        order_id: &billable.order_id(live.gateway, live.n),
+        idempotency_key: &billable.key("charge", live.n),
+        amount: Money { amount: live.amount, currency: subscription.amount.currency },
+        order_name: &order_name(subscription, live),
+        token: &token,
+        customer: &customer,
+        key_version: &live.secret,
+        request_version: live.request,
+        intent: live.intent.as_deref(),
+        known_charges: &known_charges,
+    };
+    let call = charging.gateways.get(live.gateway).charge(&charge);
+    tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence())
+}
+
+fn silence() -> Answer {
+    Answer::Unknown { heard: Heard::Nothing, code: None, intent: None }
+}
+
+/// What a ciphertext of this method is bound to.
+#[must_use]
+pub fn aad(method: &PaymentMethod) -> String {
+    format!("{}#{}", method.tenant_id, method.id)
+}
+
+/// The name on the payer's slip: a pure function of frozen values, because a resend must render the same bytes.
+fn order_name(subscription: &Subscription, live: &LiveAttempt) -> String {
+    format!("MindGarden {} #{}", subscription.plan.code, live.index.saturating_add(1))
+}
+
+/// Reads a subscription for charging.
+///
+/// # Errors
+/// When it does not exist or the store fails.
+pub async fn load_subscription(charging: &Charging, id: &SubscriptionId) -> Result<Subscription, ChargeError> {
+    typed::subscription(charging.store.as_ref(), id).await?.ok_or(ChargeError::NotFound)
+}
+
+/// The gateway's rate is shared: who charges must know which account it draws on.
+#[must_use]
+pub fn account(subscription: &Subscription) -> GatewayName {
+    subscription.gateway
+}
+
+/// When an attempt claimed now must have been sent.
+#[must_use]
+pub fn lease_end(gateway: GatewayName, now: Timestamp) -> Timestamp {
+    now.saturating_add(gateway.profile().timeout.saturating_add(LEASE_MARGIN)).unwrap_or(now)
+}

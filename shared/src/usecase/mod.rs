@@ -1,0 +1,42 @@
+//! One file per business action: load, decide (domain), call, commit. No rule of its own beyond the order of those.
+//!
+//! Invariants: nothing is called before the attempt is written; every answer goes through [`settle::settle_report`];
+//! a lost race is decided again from fresh rows, a bounded number of times.
+
+pub mod activate_subscription;
+pub mod charge_subscription;
+pub mod create_subscription;
+pub mod decide_application;
+pub mod delete_method;
+pub mod owner;
+pub mod receive_webhook;
+pub mod register_method;
+pub mod resolve_attempt;
+pub mod run_billing;
+pub mod runner;
+pub mod set_up_method;
+pub mod settle;
+pub mod stamp;
+pub mod start_run;
+pub mod submit_application;
+pub mod views;
+
+use std::sync::Arc;
+
+use crate::gateway::Gateways;
+use crate::ports::{Clock, Hints, Random, Vault};
+use crate::store::Store;
+
+/// How often a lost race is decided again before the caller is asked to try later.
+pub const RACES: u32 = 5;
+
+/// Everything a function needs to move money, and nothing else. Its IAM policy is the template's charge set.
+#[derive(Clone)]
+pub struct Charging {
+    pub store: Arc<dyn Store>,
+    pub gateways: Gateways,
+    pub vault: Arc<dyn Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub hints: Arc<dyn Hints>,
+}
