@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::event::Event;
 
 mod record;
+pub mod typed;
 
 pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
 
