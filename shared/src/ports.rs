@@ -3,11 +3,12 @@
 
 use async_trait::async_trait;
 use domain::event::Actor;
-use domain::ids::SubscriptionId;
+use domain::ids::{RunId, SubscriptionId};
 use domain::method::Sealed;
 use domain::settle::Hint;
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 /// Billing time. On a stage that allows time travel it may run ahead of the wall clock; it never goes back.
 /// Instants are truncated to milliseconds, which is what rows keep.
@@ -27,6 +28,32 @@ pub trait Random: Send + Sync {
 pub trait Hints: Send + Sync {
     async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint);
 }
+
+/// One runner's share of a run, as carried by the `billing-shards` queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardMessage {
+    pub run_id: RunId,
+    pub shard: u32,
+    pub runners: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Handed on by an earlier runner of the same run.
+    #[serde(default)]
+    pub continued: bool,
+}
+
+/// Sends work to the runners. Delays end at 15 minutes; longer waits live in the due index.
+#[async_trait]
+pub trait Shards: Send + Sync {
+    /// # Errors
+    /// When the queue does not take it; the next tick sends again.
+    async fn send(&self, message: &ShardMessage, delay: std::time::Duration) -> Result<(), QueueUnavailable>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is unavailable")]
+pub struct QueueUnavailable;
 
 /// Who acts, and when. Passed to every use case.
 #[derive(Clone, Debug)]

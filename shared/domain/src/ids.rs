@@ -105,6 +105,14 @@ impl RequestId {
     }
 }
 
+impl MethodId {
+    /// The id of a method named by a hash, so that registering the same card token again finds the same row.
+    #[must_use]
+    pub fn of_hash(bits: u128) -> Self {
+        MethodId::new(Ulid(bits))
+    }
+}
+
 impl SubscriptionId {
     /// The application this subscription came from.
     #[must_use]

@@ -9,7 +9,7 @@ use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Interval, OutOfRange, Period, next_seoul_day, period, plus_days, seoul_date, seoul_midnight};
-use crate::charge::{Billable, GatewayName, LiveAttempt, Trigger};
+use crate::charge::{Billable, Decline, DeclineClass, GatewayName, LiveAttempt, Trigger};
 use crate::dunning::{DunningCase, SUSPENDED_DAYS, TRIES_PER_CYCLE};
 use crate::event::Fact;
 use crate::ids::{MethodId, SubscriptionId, TenantId};
@@ -18,6 +18,8 @@ use crate::plan::PlanSnapshot;
 
 /// An approved but unpaid subscription lapses after this many days.
 pub const UNPAID_DAYS: u32 = 30;
+/// Recorded where a decline code stands when there was no card to charge.
+pub const NO_CARD: &str = "no_usable_card";
 /// Access of a cancelled subscription ends after this many days.
 pub const CANCELLED_DAYS: u32 = 30;
 
@@ -345,6 +347,32 @@ impl Subscription {
         let fact = Fact::new("subscription.cancelled", self.id.as_str()).with("status", Status::Cancelled.as_str());
         let due_at = Some(plus_days(at, CANCELLED_DAYS)?);
         Ok((Subscription { status: Status::Cancelled, stopped_at: Some(at), due_at, ..self.clone() }, fact))
+    }
+
+    /// A charge is due but there is no usable card: nothing is sent, a card is asked for, and the clock to suspension
+    /// (or, before the first payment, to lapsing) runs.
+    ///
+    /// # Errors
+    /// Past the range of instants.
+    pub fn without_card(&self, trigger: Trigger, now: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
+        let missing = Decline { class: DeclineClass::Hard, code: NO_CARD.to_owned(), intent: None, charge_id: None };
+        let fact = Fact::new("subscription.card_needed", self.id.as_str()).with("index", self.next_index());
+        if self.status == Status::PendingActivation {
+            let due_at = Some(plus_days(self.approved_at.unwrap_or(now), UNPAID_DAYS)?);
+            return Ok((Subscription { first_decline: Some(missing.code), due_at, ..self.clone() }, fact));
+        }
+        let days = &self.plan.retry_days;
+        let case = match &self.dunning {
+            Some(case) => case.declined(
+                days,
+                &missing,
+                if trigger == Trigger::Dunning { Trigger::Manual } else { trigger },
+                now,
+                self.tries,
+            )?,
+            None => DunningCase::open(days, &missing, now, self.tries)?,
+        };
+        Ok((Subscription { due_at: Some(case.due_at()), dunning: Some(case), ..self.clone() }, fact))
     }
 
     /// Whether a newly registered card should pay something at once: a first payment or a dunning case is open.

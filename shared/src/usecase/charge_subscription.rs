@@ -37,7 +37,10 @@ pub struct Charged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeResult {
     Captured,
-    Declined { class: DeclineClass, code: String },
+    Declined {
+        class: DeclineClass,
+        code: String,
+    },
     /// Not known yet; the attempt is live and will be resolved.
     Pending,
     /// The gateway refused our configuration; nothing was executed and the run must stop.
@@ -95,9 +98,14 @@ pub async fn charge_with(
     let store = charging.store.as_ref();
     let billable = subscription.next_billable();
     // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.
-    let cycle = if subscription.tries == 0 { None } else { typed::cycle(store, &billable).await? };
+    let cycle = if subscription.tries == 0 {
+        None
+    } else {
+        typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?
+    };
     let gateway = charging.gateways.get(subscription.gateway);
-    let secret = gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
+    let secret =
+        gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
     let lease = subscription.gateway.profile().timeout.saturating_add(LEASE_MARGIN);
     let claim = Claim {
         trigger,

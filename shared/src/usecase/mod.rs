@@ -12,14 +12,15 @@ pub mod owner;
 pub mod receive_webhook;
 pub mod register_method;
 pub mod resolve_attempt;
+pub mod retire;
 pub mod run_billing;
 pub mod runner;
+pub mod runner_lease;
 pub mod set_up_method;
 pub mod settle;
 pub mod stamp;
 pub mod start_run;
 pub mod submit_application;
-pub mod views;
 
 use std::sync::Arc;
 

@@ -31,7 +31,12 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When it does not exist or the store fails.
-pub async fn load(charging: &Charging, id: &domain::ids::SubscriptionId, index: u32, seq: u32) -> Result<Loaded, SettleError> {
+pub async fn load(
+    charging: &Charging,
+    id: &domain::ids::SubscriptionId,
+    index: u32,
+    seq: u32,
+) -> Result<Loaded, SettleError> {
     let store = charging.store.as_ref();
     let key = Key::Cycle { subscription: id.clone(), index, seq };
     let mut loaded = (None, None);
@@ -85,7 +90,9 @@ async fn commit(
     let settled = match settlement {
         Settlement::Apply(settled) => *settled,
         Settlement::Nothing if also.is_empty() => return Ok(before.clone()),
-        Settlement::Nothing => Settled { subscription: None, cycle: None, invalid_method: None, facts: Vec::new(), hint: None },
+        Settlement::Nothing => {
+            Settled { subscription: None, cycle: None, invalid_method: None, facts: Vec::new(), hint: None }
+        }
     };
     let mut writes = also.to_vec();
     let mut after = before.clone();

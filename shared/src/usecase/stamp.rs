@@ -9,7 +9,11 @@ use crate::store::{Commit, Write};
 /// A commit of rows and the facts about them.
 #[must_use]
 pub fn commit(random: &dyn Random, context: &Context, writes: Vec<Write>, facts: Vec<Fact>) -> Commit {
-    Commit { id: token(random), writes, events: facts.into_iter().map(|fact| event(random, context, fact, None)).collect() }
+    Commit {
+        id: token(random),
+        writes,
+        events: facts.into_iter().map(|fact| event(random, context, fact, None)).collect(),
+    }
 }
 
 /// One stamped event.

@@ -1,0 +1,176 @@
+//! Takes in what a gateway says by itself. Signed events settle with an inbox row in the same commit; unsigned ones
+//! are hints: ignored unless the attempt is ours and can still change, and then the gateway is asked (design.md §7).
+//!
+//! An `Err` means our failure: the edge answers 500 so that the gateway sends it again.
+
+use std::time::Duration;
+
+use domain::charge::{Answer, Billable, GatewayName};
+use domain::event::{Actor, Fact};
+use domain::method::{PaymentMethod, Status};
+use domain::settle::Report;
+use jiff::{SignedDuration, Timestamp};
+
+use super::charge_subscription::ChargeError;
+use super::resolve_attempt::resolve;
+use super::settle::{SettleError, load, settle_report};
+use super::{Charging, stamp};
+use crate::ports::Context;
+use crate::store::{InboxRow, Key, Query, Record, StoreError, Write, typed};
+
+/// Inbox rows outlive the longest resend schedule (Stripe: 3 days, by hand 30).
+const INBOX_DAYS: i64 = 40;
+/// A re-read must leave room for an answer within the gateway's limit.
+const REREAD: Duration = Duration::from_secs(6);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    #[error(transparent)]
+    Charge(#[from] ChargeError),
+}
+
+/// A verified event, in our words.
+pub struct SignedEvent {
+    pub gateway: GatewayName,
+    pub id: String,
+    pub kind: String,
+    /// What it says about a billable, when it is about a payment of ours.
+    pub report: Option<(Billable, Answer)>,
+    /// Token hash of the method it says is gone.
+    pub removed_method: Option<String>,
+}
+
+/// Applies a verified event once.
+///
+/// # Errors
+/// When the store fails or races persist.
+pub async fn receive_signed(charging: &Charging, now: Timestamp, event: SignedEvent) -> Result<(), ReceiveError> {
+    let store = charging.store.as_ref();
+    let key = format!("{}#{}", event.gateway.as_str(), event.id);
+    if typed::inbox(store, &key).await?.is_some() {
+        return Ok(());
+    }
+    let context = Context { now, actor: Actor::Gateway(event.gateway.as_str().to_owned()) };
+    let inbox = |outcome: &str| {
+        Write::New(Record::Inbox(InboxRow {
+            key: key.clone(),
+            kind: event.kind.clone(),
+            outcome: outcome.to_owned(),
+            expires_at: now.saturating_add(SignedDuration::from_hours(INBOX_DAYS * 24)).unwrap_or(now),
+            version: 0,
+        }))
+    };
+    if let Some((billable, answer)) = event.report {
+        match settle_event(charging, &context, &billable, answer, inbox("SETTLED")).await {
+            Err(ReceiveError::Settle(SettleError::NotFound)) => {}
+            other => return other,
+        }
+        let fact = Fact::new("webhook.unmatched", key.clone()).with("kind", event.kind.as_str());
+        return commit(charging, &context, vec![inbox("UNMATCHED")], vec![fact]).await;
+    }
+    if let Some(hash) = event.removed_method {
+        return suspect(charging, &context, &hash, vec![inbox("METHOD")]).await;
+    }
+    commit(charging, &context, vec![inbox("STORED")], Vec::new()).await
+}
+
+/// Brings an event's answer to the attempt it belongs to. A decline whose charge an earlier attempt already recorded
+/// says nothing about the live one.
+async fn settle_event(
+    charging: &Charging,
+    context: &Context,
+    billable: &Billable,
+    answer: Answer,
+    inbox: Write,
+) -> Result<(), ReceiveError> {
+    let loaded = load(charging, &billable.subscription, billable.index, billable.seq).await?;
+    let known = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
+    let old = matches!(&answer, Answer::Declined(d) if d.charge_id.as_ref().is_some_and(|c| known.contains(c)));
+    let token = loaded.subscription.live.as_ref().filter(|_| !old).map(|l| l.token.clone());
+    let report = Report { index: billable.index, seq: billable.seq, n: None, answer, token };
+    settle_report(charging, context, &billable.subscription, &report, Some(loaded), &[inbox]).await?;
+    Ok(())
+}
+
+/// An unsigned event names an order. Asks the gateway only if that order is an attempt of ours still open.
+///
+/// # Errors
+/// When the store fails.
+pub async fn receive_hint(
+    charging: &Charging,
+    now: Timestamp,
+    gateway: GatewayName,
+    order_id: &str,
+) -> Result<(), ReceiveError> {
+    let Some((billable, n)) = Billable::parse_order_id(order_id) else { return Ok(()) };
+    let Some(subscription) = typed::subscription(charging.store.as_ref(), &billable.subscription).await? else {
+        return Ok(());
+    };
+    let open = subscription.live.as_ref().is_some_and(|live| {
+        live.gateway == gateway
+            && live.index == billable.index
+            && live.seq == billable.seq
+            && n.is_none_or(|n| n == live.n)
+    });
+    if !open {
+        return Ok(());
+    }
+    let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
+    match resolve(charging, &context, &subscription, REREAD).await {
+        // Somebody else is at it, or will be: the due index holds the attempt either way.
+        Ok(_) | Err(ChargeError::Busy | ChargeError::MethodUnusable) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// An unsigned event says a key is gone. It cannot be read back: the method becomes suspect, and the next charge
+/// confirms it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn receive_removal(
+    charging: &Charging,
+    now: Timestamp,
+    gateway: GatewayName,
+    token_hash: &str,
+) -> Result<(), ReceiveError> {
+    let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
+    suspect(charging, &context, token_hash, Vec::new()).await
+}
+
+async fn suspect(
+    charging: &Charging,
+    context: &Context,
+    token_hash: &str,
+    also: Vec<Write>,
+) -> Result<(), ReceiveError> {
+    let query = Query::MethodsByToken { token_hash: token_hash.to_owned() };
+    let (methods, _) = typed::list::<PaymentMethod>(charging.store.as_ref(), &query, 1, None).await?;
+    let mut writes = also;
+    let mut facts = Vec::new();
+    if let Some(method) = methods.into_iter().next().filter(|m| m.status == Status::Active) {
+        facts.push(Fact::new("payment_method.suspect", method.tenant_id.as_str()).with("methodId", method.id.as_str()));
+        writes.push(Write::Replace(Record::Method(PaymentMethod { status: Status::Suspect, ..method })));
+    }
+    if writes.is_empty() {
+        return Ok(());
+    }
+    commit(charging, context, writes, facts).await
+}
+
+async fn commit(
+    charging: &Charging,
+    context: &Context,
+    writes: Vec<Write>,
+    facts: Vec<Fact>,
+) -> Result<(), ReceiveError> {
+    match charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, facts)).await {
+        // The same event on another worker: it wrote the inbox row first.
+        Ok(()) | Err(StoreError::Conflict { key: Some(Key::Inbox(_)) }) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,297 @@
+//! Registers a card: exchange what the window returned, seal the token, and charge at once if something is owed.
+//!
+//! Crash points: the gateway is called under a key derived from what the window returned, and the method's id comes
+//! from the same hash, so a retry after a crash finds the same card and the same row.
+
+use std::time::Duration;
+
+use domain::charge::GatewayName;
+use domain::event::Fact;
+use domain::ids::MethodId;
+use domain::method::{PaymentMethod, Status};
+use domain::onboarding::Application;
+use domain::subscription::{StartRefused, Subscription};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use super::activate_subscription::collect;
+use super::charge_subscription::ChargeResult;
+use super::owner::{Owner, OwnerError, application};
+use super::{Charging, RACES, stamp};
+use crate::gateway::{GatewayError, Register, Registered, WindowResult};
+use crate::ports::{Context, VaultError};
+use crate::store::{IdempotencyRow, Record, Store, StoreError, Write, typed};
+
+/// Registrations per application and per address in a day (design.md §8): card testing is somebody else's money.
+pub const PER_APPLICATION: u64 = 5;
+pub const PER_ADDRESS: u64 = 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The customerKey is not this applicant's.
+    #[error("the customer key belongs to somebody else")]
+    ForeignCustomerKey,
+    #[error("too many registrations today")]
+    TooMany,
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the page sent.
+pub struct Input {
+    pub gateway: GatewayName,
+    pub result: OwnedResult,
+    pub holder_name: Option<String>,
+    /// The caller's address, for the daily limit.
+    pub address: String,
+}
+
+pub enum OwnedResult {
+    Toss { auth_key: String, customer_key: String },
+    SetupIntent(String),
+    PaymentMethod(String),
+}
+
+impl OwnedResult {
+    /// The single-use thing that names this registration.
+    fn once(&self) -> &str {
+        match self {
+            OwnedResult::Toss { auth_key, .. } => auth_key,
+            OwnedResult::SetupIntent(id) | OwnedResult::PaymentMethod(id) => id,
+        }
+    }
+
+    fn borrowed(&self) -> WindowResult<'_> {
+        match self {
+            OwnedResult::Toss { auth_key, customer_key } => WindowResult::Toss { auth_key, customer_key },
+            OwnedResult::SetupIntent(id) => WindowResult::StripeSetupIntent { id },
+            OwnedResult::PaymentMethod(id) => WindowResult::StripePaymentMethod { id },
+        }
+    }
+}
+
+/// The stored method, the subscription it now serves, and what an immediate charge brought.
+pub struct Registration {
+    pub method: PaymentMethod,
+    pub holder_name: Option<String>,
+    pub subscription: Option<Subscription>,
+    pub charge: Option<ChargeResult>,
+}
+
+/// Registers a card for an owner; `patience` bounds an immediate charge.
+///
+/// # Errors
+/// When the owner may not act, the limits are reached, or the gateway refuses. A declined charge is not an error.
+pub async fn register(
+    charging: &Charging,
+    context: &Context,
+    owner: &Owner,
+    input: Input,
+    patience: Duration,
+) -> Result<Registration, RegisterError> {
+    let store = charging.store.as_ref();
+    let application = application(store, owner).await?;
+    if let OwnedResult::Toss { customer_key, .. } = &input.result
+        && *customer_key != application.customer_key
+    {
+        return Err(RegisterError::ForeignCustomerKey);
+    }
+    let tenant = application.tenant_id();
+    let (key, id) = names(input.gateway, tenant.as_str(), input.result.once());
+    let method = match typed::method(store, &tenant, &id).await? {
+        Some(method) => method,
+        None => {
+            count(charging, context, &format!("register#{}", application.id), PER_APPLICATION).await?;
+            count(charging, context, &format!("register#address#{}", short_hash(&input.address)), PER_ADDRESS).await?;
+            let registered = charging
+                .gateways
+                .get(input.gateway)
+                .register(&Register {
+                    result: input.result.borrowed(),
+                    customer: application.stripe_customer.as_deref(),
+                    owner: tenant.as_str(),
+                    idempotency_key: &key,
+                })
+                .await?;
+            let method =
+                sealed(charging, context, &application, input.gateway, id, registered, input.holder_name.clone())
+                    .await?;
+            store_method(charging, context, &application, &method).await?
+        }
+    };
+    let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
+    Ok(Registration { method, holder_name: input.holder_name, subscription, charge })
+}
+
+/// The idempotency key of a registration and the id of its method: `H(gateway, owner, authKey or setupIntent)`.
+fn names(gateway: GatewayName, owner: &str, once: &str) -> (String, MethodId) {
+    let digest = Sha256::digest(format!("register\n{}\n{owner}\n{once}", gateway.as_str()));
+    let mut bits = [0u8; 16];
+    bits.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+    // The top bits of a ULID are its time; keeping them small keeps the spelling canonical.
+    (format!("register:{}", hex::encode(digest)), MethodId::of_hash(u128::from_be_bytes(bits)))
+}
+
+fn short_hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text)).chars().take(24).collect()
+}
+
+async fn sealed(
+    charging: &Charging,
+    context: &Context,
+    application: &Application,
+    gateway: GatewayName,
+    id: MethodId,
+    registered: Registered,
+    holder_name: Option<String>,
+) -> Result<PaymentMethod, RegisterError> {
+    let tenant_id = application.tenant_id();
+    let aad = format!("{tenant_id}#{id}");
+    let vault = charging.vault.as_ref();
+    let holder = registered.holder_name.or(holder_name);
+    Ok(PaymentMethod {
+        gateway,
+        status: Status::Active,
+        card: registered.card,
+        token: vault.seal(registered.token.expose_secret(), &aad).await?,
+        customer: vault.seal(registered.customer.expose_secret(), &aad).await?,
+        holder_name: match holder {
+            Some(name) => Some(vault.seal(&name, &aad).await?),
+            None => None,
+        },
+        token_hash: crate::crypto::token_hash(gateway, registered.token.expose_secret()),
+        created_at: context.now,
+        version: 0,
+        id,
+        tenant_id,
+    })
+}
+
+/// Writes the method and points the application at it.
+async fn store_method(
+    charging: &Charging,
+    context: &Context,
+    application: &Application,
+    method: &PaymentMethod,
+) -> Result<PaymentMethod, RegisterError> {
+    let store = charging.store.as_ref();
+    for _ in 0..RACES {
+        let Some(current) = typed::application(store, &application.id).await? else { break };
+        let fact = Fact::new("payment_method.registered", method.tenant_id.as_str())
+            .with("methodId", method.id.as_str())
+            .with("gateway", method.gateway.as_str());
+        let writes = vec![
+            Write::New(Record::Method(method.clone())),
+            Write::Replace(Record::Application(current.with_method(method.id.clone()))),
+        ];
+        match store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await {
+            Ok(()) => return Ok(PaymentMethod { version: 1, ..method.clone() }),
+            Err(StoreError::Conflict { .. }) => {
+                if let Some(stored) = typed::method(store, &method.tenant_id, &method.id).await? {
+                    return Ok(stored);
+                }
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(StoreError::Conflict { key: None }.into())
+}
+
+/// Makes the card the subscription's, where that is what registering means, and charges what is owed.
+async fn put_to_use(
+    charging: &Charging,
+    context: &Context,
+    application: &Application,
+    method: &PaymentMethod,
+    patience: Duration,
+) -> Result<(Option<Subscription>, Option<ChargeResult>), RegisterError> {
+    let store = charging.store.as_ref();
+    for _ in 0..RACES {
+        let Some(subscription) = typed::subscription(store, &application.id.subscription()).await? else {
+            return Ok((None, None));
+        };
+        let unpaid = subscription.waits_for_card() || subscription.approved_at.is_none();
+        if !unpaid {
+            return Ok((Some(subscription), None));
+        }
+        let current = if subscription.method_id == method.id {
+            subscription
+        } else {
+            match subscription.with_method(method.id.clone(), method.gateway, context.now) {
+                Ok(updated) => match adopt(charging, context, &updated).await {
+                    Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
+                    Err(StoreError::Conflict { .. }) => continue,
+                    Err(e) => return Err(e.into()),
+                },
+                // The old card's answer is still open; it decides first, and a retry uses the new card.
+                Err(StartRefused::LiveAttempt) => return Ok((Some(subscription), Some(ChargeResult::Pending))),
+                Err(_) => return Ok((Some(subscription), None)),
+            }
+        };
+        if !current.waits_for_card() {
+            return Ok((Some(current), None));
+        }
+        return Ok(match collect(charging, context, current.clone(), patience).await {
+            Ok(charged) => (Some(charged.subscription), Some(charged.result)),
+            Err(e) => {
+                tracing::warn!(subscription = %current.id, error = %e, "charge after registration left to the run");
+                (Some(current), Some(ChargeResult::Pending))
+            }
+        });
+    }
+    Err(StoreError::Conflict { key: None }.into())
+}
+
+async fn adopt(charging: &Charging, context: &Context, updated: &Subscription) -> Result<(), StoreError> {
+    let fact =
+        Fact::new("subscription.method_changed", updated.id.as_str()).with("methodId", updated.method_id.as_str());
+    let writes = vec![Write::Replace(Record::Subscription(updated.clone()))];
+    charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await
+}
+
+/// One more of something that is limited per day.
+async fn count(charging: &Charging, context: &Context, what: &str, limit: u64) -> Result<(), RegisterError> {
+    let store = charging.store.as_ref();
+    let key = format!("limit#{what}#{}", domain::calendar::seoul_date(context.now));
+    for _ in 0..RACES {
+        let row = typed::idempotency(store, &key).await?;
+        let seen = row.as_ref().and_then(|r| r.result.as_u64()).unwrap_or(0);
+        if seen >= limit {
+            return Err(RegisterError::TooMany);
+        }
+        match bump(charging, store, &key, row, seen, context.now).await {
+            Err(StoreError::Conflict { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(RegisterError::TooMany)
+}
+
+async fn bump(
+    charging: &Charging,
+    store: &dyn Store,
+    key: &str,
+    row: Option<IdempotencyRow>,
+    seen: u64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let next = IdempotencyRow {
+        key: key.to_owned(),
+        request_hash: String::new(),
+        result: seen.saturating_add(1).into(),
+        expires_at: now.saturating_add(SignedDuration::from_hours(48)).unwrap_or(now),
+        version: row.as_ref().map_or(0, |r| r.version),
+    };
+    let record = Record::Idempotency(next);
+    let write = if row.is_some() { Write::Replace(record) } else { Write::New(record) };
+    let commit =
+        crate::store::Commit { id: stamp::token(charging.random.as_ref()), writes: vec![write], events: Vec::new() };
+    store.commit(&commit).await
+}

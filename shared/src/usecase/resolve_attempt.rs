@@ -1,0 +1,158 @@
+//! Finds out what became of a live attempt nobody answered for: look it up first, then settle, resend the same bytes,
+//! or close it as absent (design.md §5, step 4).
+
+use std::time::Duration;
+
+use domain::charge::{Answer, LiveAttempt};
+use domain::method::PaymentMethod;
+use domain::money::Money;
+use domain::resolve::{Next, after_lookup};
+use domain::settle::{Report, Settlement, absent};
+use domain::subscription::Subscription;
+
+use super::charge_subscription::{ChargeError, ChargeResult, Charged, aad, lease_end, send_and_settle};
+use super::settle::{Loaded, SettleError, load, settle_report};
+use super::{Charging, stamp};
+use crate::gateway::{Find, REQUEST_VERSION};
+use crate::ports::Context;
+use crate::store::{Commit, Record, StoreError, Write, typed};
+
+/// Asks the gateway about the live attempt of a subscription and acts on the answer. Without a live attempt it
+/// reports the present state.
+///
+/// # Errors
+/// When the store fails or races persist; the attempt then stays live.
+pub async fn resolve(
+    charging: &Charging,
+    context: &Context,
+    subscription: &Subscription,
+    patience: Duration,
+) -> Result<Charged, ChargeError> {
+    let Some(seen) = &subscription.live else {
+        return Ok(Charged { subscription: subscription.clone(), result: ChargeResult::Pending });
+    };
+    let loaded = load(charging, &subscription.id, seen.index, seen.seq).await?;
+    let Some(live) = loaded.subscription.live.clone() else {
+        return Ok(Charged { result: ChargeResult::Pending, subscription: loaded.subscription });
+    };
+    // An unexpired lease belongs to somebody who is waiting for the gateway right now.
+    if live.unknown.is_none() && live.lease_until > context.now {
+        return Ok(Charged { result: ChargeResult::Pending, subscription: loaded.subscription });
+    }
+    let store = charging.store.as_ref();
+    let method = typed::method(store, &loaded.subscription.tenant_id, &live.method_id)
+        .await?
+        .ok_or(ChargeError::MethodUnusable)?;
+    let lookup = look_up(charging, &loaded, &live, &method).await;
+    let gateway = charging.gateways.get(live.gateway);
+    let keys = gateway.key_versions().await.unwrap_or_default();
+    let resendable = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
+    let next =
+        after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
+    act(charging, context, loaded, live, &method, next, patience).await
+}
+
+async fn act(
+    charging: &Charging,
+    context: &Context,
+    loaded: Loaded,
+    live: LiveAttempt,
+    method: &PaymentMethod,
+    next: Next,
+    patience: Duration,
+) -> Result<Charged, ChargeError> {
+    match next {
+        Next::Settle(answer) => {
+            let result = match &answer {
+                Answer::Captured(_) => ChargeResult::Captured,
+                Answer::Declined(d) => ChargeResult::Declined { class: d.class, code: d.code.clone() },
+                Answer::Refused { .. } | Answer::Unknown { .. } => ChargeResult::Pending,
+            };
+            let id = loaded.subscription.id.clone();
+            let report = Report { index: live.index, seq: live.seq, n: Some(live.n), answer, token: Some(live.token) };
+            let after = settle_report(charging, context, &id, &report, Some(loaded), &[]).await?;
+            Ok(Charged { subscription: after.subscription, result })
+        }
+        Next::Absent => close(charging, context, loaded, &live).await,
+        Next::Resend => {
+            // A fresh token and lease: whoever was sending before can no longer report anything but a capture.
+            let resent = LiveAttempt {
+                token: stamp::token(charging.random.as_ref()),
+                lease_until: lease_end(live.gateway, context.now),
+                unknown: None,
+                ..live
+            };
+            let subscription = Subscription { live: Some(resent), ..loaded.subscription };
+            let subscription = replace(charging, subscription).await?;
+            send_and_settle(charging, context, Loaded { subscription, cycle: loaded.cycle }, method, patience).await
+        }
+        Next::Look { doubt, at } => {
+            let waiting = LiveAttempt { unknown: Some(doubt), ..live };
+            let subscription = Subscription { live: Some(waiting), due_at: Some(at), ..loaded.subscription };
+            let subscription = replace(charging, subscription).await?;
+            Ok(Charged { subscription, result: ChargeResult::Pending })
+        }
+    }
+}
+
+async fn replace(charging: &Charging, subscription: Subscription) -> Result<Subscription, ChargeError> {
+    let commit = Commit {
+        id: stamp::token(charging.random.as_ref()),
+        writes: vec![Write::Replace(Record::Subscription(subscription.clone()))],
+        events: Vec::new(),
+    };
+    match charging.store.commit(&commit).await {
+        Ok(()) => Ok(Subscription { version: subscription.version.saturating_add(1), ..subscription }),
+        Err(StoreError::Conflict { .. }) => Err(ChargeError::Busy),
+        Err(e) => Err(e.into()),
+    }
+}
+
+async fn close(
+    charging: &Charging,
+    context: &Context,
+    loaded: Loaded,
+    live: &LiveAttempt,
+) -> Result<Charged, ChargeError> {
+    let settlement = absent(&loaded.subscription, loaded.cycle.as_ref(), live, None).map_err(SettleError::from)?;
+    let Settlement::Apply(settled) = settlement else {
+        return Ok(Charged { subscription: loaded.subscription, result: ChargeResult::Pending });
+    };
+    let mut writes = Vec::new();
+    let mut after = loaded.subscription.clone();
+    if let Some(subscription) = settled.subscription {
+        writes.push(Write::Replace(Record::Subscription(subscription.clone())));
+        after = Subscription { version: subscription.version.saturating_add(1), ..subscription };
+    }
+    if let Some(cycle) = settled.cycle {
+        let record = Record::Cycle(cycle);
+        writes.push(if loaded.cycle.is_some() { Write::Replace(record) } else { Write::New(record) });
+    }
+    let commit = stamp::commit(charging.random.as_ref(), context, writes, settled.facts);
+    match charging.store.commit(&commit).await {
+        Ok(()) => Ok(Charged { subscription: after, result: ChargeResult::Pending }),
+        Err(StoreError::Conflict { .. }) => Err(ChargeError::Busy),
+        Err(e) => Err(e.into()),
+    }
+}
+
+async fn look_up(
+    charging: &Charging,
+    loaded: &Loaded,
+    live: &LiveAttempt,
+    method: &PaymentMethod,
+) -> domain::charge::Lookup {
+    let Ok(customer) = charging.vault.open(&method.customer, &aad(method)).await else {
+        return domain::charge::Lookup::Failed;
+    };
+    let known_charges = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
+    let find = Find {
+        order_id: &live.billable(&loaded.subscription.id).order_id(live.gateway, live.n),
+        amount: Money { amount: live.amount, currency: loaded.subscription.amount.currency },
+        customer: &customer,
+        intent: live.intent.as_deref(),
+        known_charges: &known_charges,
+        since: live.started_at,
+    };
+    charging.gateways.get(live.gateway).find(&find).await
+}
