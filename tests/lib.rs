@@ -1,1 +1,1 @@
-//! Shared helpers of the cross-crate suites.
+//! What the suites share: a clock and randomness for tests.

@@ -1,1 +1,159 @@
-//! House rules.
+//! House rules a compiler cannot see (design.md §2): who may name what, how large a file may be, and that every
+//! function binary has exactly one block in the template, with its own path and its own policies.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_yaml_ng::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every file below `dir` with this ending, as (path from the root, text).
+fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut left = vec![root().join(dir)];
+    while let Some(path) = left.pop() {
+        for entry in fs::read_dir(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no {ending} files under {dir}: the rule would pass on nothing");
+    found
+}
+
+fn all_rust() -> Vec<(String, String)> {
+    ["shared", "functions", "tests"].into_iter().flat_map(|dir| files(dir, ".rs")).collect()
+}
+
+/// `word` may appear only in files whose path starts with one of `homes`.
+fn only_in(sources: &[(String, String)], word: &str, homes: &[&str]) -> Vec<String> {
+    let stray = |(path, text): &&(String, String)| text.contains(word) && !homes.iter().any(|h| path.starts_with(h));
+    sources.iter().filter(stray).map(|(path, _)| format!("{path} names {word}")).collect()
+}
+
+#[test]
+fn directions_hold() {
+    let library: Vec<_> = files("shared", ".rs").into_iter().chain(files("functions", ".rs")).collect();
+    let mut broken = Vec::new();
+    broken.extend(only_in(&library, "aws_sdk_dynamodb", &["shared/src/store/", "shared/src/config/"]));
+    broken.extend(only_in(&library, "reqwest", &["shared/src/gateway/", "shared/src/config/"]));
+    broken.extend(only_in(&library, "std::env", &["shared/src/config/"]));
+    broken.extend(only_in(&library, "Timestamp::now", &["functions/src/"]));
+    broken.extend(only_in(&library, "SystemTime::now", &[]));
+    let part = |dir: &str| library.iter().filter(|(p, _)| p.starts_with(dir)).cloned().collect::<Vec<_>>();
+    for (dir, forbidden) in [
+        ("shared/src/store/", vec!["crate::gateway", "crate::usecase", "crate::web", "crate::jobs"]),
+        ("shared/src/gateway/", vec!["crate::store", "crate::usecase", "crate::web", "crate::jobs"]),
+        ("shared/src/usecase/", vec!["crate::web", "crate::jobs", "crate::config", "crate::auth"]),
+        ("shared/domain/", vec!["tokio", "reqwest", "aws_sdk", "rand::", "async fn"]),
+    ] {
+        for word in forbidden {
+            broken.extend(only_in(&part(dir), word, &[]));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn modules_say_what_they_are_for_and_stay_small() {
+    let mut broken = Vec::new();
+    for (path, text) in all_rust() {
+        if !text.trim_start().starts_with("//!") {
+            broken.push(format!("{path} does not open with //!"));
+        }
+        let lines = text.lines().count();
+        if lines > 500 {
+            broken.push(format!("{path} has {lines} lines"));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_unrun() {
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["#[ig", "nore"], ["todo", "!("], ["unimple", "mented!("]].map(|p| p.concat());
+    let broken: Vec<String> = all_rust()
+        .iter()
+        .flat_map(|(path, text)| marks.iter().filter(|m| text.contains(*m)).map(move |m| format!("{path}: {m}")))
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn money_has_no_floating_point() {
+    let broken: Vec<String> = files("shared", ".rs")
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("shared/domain/src") || path.starts_with("shared/src/usecase"))
+        .filter(|(_, text)| text.contains("f64") || text.contains("f32"))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn template() -> Value {
+    serde_yaml_ng::from_str(&fs::read_to_string(root().join("template.yaml")).unwrap()).expect("template.yaml reads")
+}
+
+/// The functions of the template: (logical id, properties).
+fn functions() -> Vec<(String, Value)> {
+    let template = template();
+    let resources = template["Resources"].as_mapping().expect("Resources").clone();
+    let is_function = |v: &Value| v["Type"].as_str() == Some("AWS::Serverless::Function");
+    let named = resources.into_iter().filter(|(_, v)| is_function(v));
+    named.map(|(k, v)| (k.as_str().unwrap().to_owned(), v["Properties"].clone())).collect()
+}
+
+fn binaries() -> BTreeSet<String> {
+    let names = files("functions/src/bin", ".rs");
+    names.into_iter().map(|(path, _)| Path::new(&path).file_stem().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn every_binary_has_one_block_and_every_block_a_binary() {
+    let mut blocks = BTreeSet::new();
+    for (id, properties) in functions() {
+        let uri = properties["CodeUri"].as_str().unwrap_or_else(|| panic!("{id} has no CodeUri"));
+        let name = uri.strip_prefix("target/lambda/").and_then(|u| u.strip_suffix('/')).unwrap_or_else(|| panic!("{id}: {uri}"));
+        let pascal: String = name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect();
+        assert_eq!(id, format!("{pascal}Function"));
+        assert!(blocks.insert(name.to_owned()), "{name} has two blocks");
+        assert!(properties["Policies"].is_sequence(), "{id} has no policies of its own");
+    }
+    assert_eq!(blocks, binaries());
+}
+
+/// Every scalar of a value, tags opened.
+fn scalars(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(s) => into.push(s.clone()),
+        Value::Sequence(items) => items.iter().for_each(|v| scalars(v, into)),
+        Value::Mapping(map) => map.values().for_each(|v| scalars(v, into)),
+        Value::Tagged(tagged) => scalars(&tagged.value, into),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[test]
+fn policies_name_what_they_allow() {
+    for (id, properties) in functions() {
+        let mut words = Vec::new();
+        scalars(&properties["Policies"], &mut words);
+        assert!(words.iter().any(|w| w.contains(':')), "{id}: no action found, the rule would pass on nothing");
+        for word in words {
+            // `${Table}/index/name` is fine; a star anywhere is not.
+            assert!(!word.contains('*'), "{id}: {word}");
+            assert!(!["dynamodb:Scan", "dynamodb:DeleteItem"].contains(&word.as_str()), "{id}: {word}");
+        }
+    }
+}

@@ -1,1 +1,11 @@
-//! Deployed-stack suite.
+//! The deployed stack, from outside: HTTP, webhooks, queues, time travel and killed processes, judged by the gateway
+//! sandbox's ledger. Needs the environment of `.local/stack.env`; `make test` brings an isolated stack up for it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
+
+mod bad_input;
+mod crash;
+mod harness;
+mod journey;
+mod months;
+mod tables;
+mod webhooks;

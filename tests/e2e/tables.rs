@@ -1,0 +1,48 @@
+//! All rows of the stack's tables, to show that a refused request changed nothing.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+
+use crate::harness::var;
+
+const TABLES: [&str; 11] = [
+    "onboarding_request",
+    "tenant",
+    "plan",
+    "ops_payment_method",
+    "subscription",
+    "subscription_cycle",
+    "ops_audit_log",
+    "webhook_inbox",
+    "idempotency",
+    "run",
+    "control",
+];
+
+fn client() -> Client {
+    let keys = Credentials::from_keys("test", "test", None);
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("ap-northeast-2"))
+        .endpoint_url(var("AWS_ENDPOINT_URL"))
+        .credentials_provider(keys)
+        .build();
+    Client::from_conf(config)
+}
+
+/// Every row of every table, sorted: equal dumps are equal stores.
+pub async fn dump() -> Vec<String> {
+    let client = client();
+    let mut rows = Vec::new();
+    for table in TABLES {
+        let name = format!("{}-{table}", var("STAGE"));
+        let mut pages = client.scan().table_name(name).into_paginator().items().send();
+        while let Some(item) = pages.next().await {
+            let mut fields: Vec<String> = item.unwrap().into_iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+            fields.sort();
+            rows.push(format!("{table}: {}", fields.join(" ")));
+        }
+    }
+    rows.sort();
+    rows
+}
