@@ -82,7 +82,8 @@ fn modules_say_what_they_are_for_and_stay_small() {
 
 #[test]
 fn nothing_is_left_unfinished_or_unrun() {
-    let marks = [["TO", "DO"], ["FIX", "ME"], ["#[ig", "nore"], ["todo", "!("], ["unimple", "mented!("]].map(|p| p.concat());
+    let marks =
+        [["TO", "DO"], ["FIX", "ME"], ["#[ig", "nore"], ["todo", "!("], ["unimple", "mented!("]].map(|p| p.concat());
     let broken: Vec<String> = all_rust()
         .iter()
         .flat_map(|(path, text)| marks.iter().filter(|m| text.contains(*m)).map(move |m| format!("{path}: {m}")))
@@ -124,7 +125,10 @@ fn every_binary_has_one_block_and_every_block_a_binary() {
     let mut blocks = BTreeSet::new();
     for (id, properties) in functions() {
         let uri = properties["CodeUri"].as_str().unwrap_or_else(|| panic!("{id} has no CodeUri"));
-        let name = uri.strip_prefix("target/lambda/").and_then(|u| u.strip_suffix('/')).unwrap_or_else(|| panic!("{id}: {uri}"));
+        let name = uri
+            .strip_prefix("target/lambda/")
+            .and_then(|u| u.strip_suffix('/'))
+            .unwrap_or_else(|| panic!("{id}: {uri}"));
         let pascal: String = name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect();
         assert_eq!(id, format!("{pascal}Function"));
         assert!(blocks.insert(name.to_owned()), "{name} has two blocks");

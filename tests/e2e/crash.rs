@@ -18,7 +18,8 @@ fn processes(function: &str) -> Vec<String> {
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let variables: Vec<String> = environment.split(|b| *b == 0).map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+        let variables: Vec<String> =
+            environment.split(|b| *b == 0).map(|v| String::from_utf8_lossy(v).into_owned()).collect();
         let named = variables.iter().any(|v| v.starts_with("AWS_LAMBDA_FUNCTION_NAME=") && v.contains(function));
         if named && variables.contains(&stage) && variables.contains(&endpoint) {
             found.push(pid);
@@ -34,13 +35,18 @@ async fn a_killed_runner_is_finished_by_the_next_run() {
         let (_, id) = stack.onboard(gateway, "starter").await;
         let due = morning_after(&stack.subscription(&id).await);
         // The gateway works for a while; the effect happens whether or not anybody still listens.
-        let fault = json!({ "gateway": gateway, "operation": "charge", "fault": "delay", "times": 50, "delayMs": 8_000 });
+        let fault =
+            json!({ "gateway": gateway, "operation": "charge", "fault": "delay", "times": 50, "delayMs": 8_000 });
         stack.own(Method::POST, "/faults", fault).await;
         let run = stack.start_run(due).await;
         stack
             .until("an attempt is in flight", || async {
                 let cycles = stack.cycles(&id).await;
-                cycles.iter().flat_map(|c| c["attempts"].as_array().unwrap()).any(|a| a["outcome"] == "STARTED").then_some(())
+                cycles
+                    .iter()
+                    .flat_map(|c| c["attempts"].as_array().unwrap())
+                    .any(|a| a["outcome"] == "STARTED")
+                    .then_some(())
             })
             .await;
         let pids = processes("BillingShard");
@@ -49,11 +55,17 @@ async fn a_killed_runner_is_finished_by_the_next_run() {
             assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
         }
         stack
-            .until("the gateway captured it all the same", || async { (stack.captures(&id).await.len() == 2).then_some(()) })
+            .until("the gateway captured it all the same", || async {
+                (stack.captures(&id).await.len() == 2).then_some(())
+            })
             .await;
         let request = stack.http.delete(format!("{}/__sandbox/faults", stack.sandbox));
         assert!(stack.send(request).await.status < 300);
-        assert_eq!(stack.cycles(&id).await.iter().filter(|c| c["status"] == "PAID").count(), 1, "nobody settled it yet");
+        assert_eq!(
+            stack.cycles(&id).await.iter().filter(|c| c["status"] == "PAID").count(),
+            1,
+            "nobody settled it yet"
+        );
         // The lease of the dead runner and of its attempt run out; the next run looks the attempt up.
         let _ = run;
         stack.run(due + SignedDuration::from_mins(20)).await;

@@ -132,7 +132,12 @@ impl Stack {
     pub async fn apply(&self, plan: &str) -> Applicant {
         let body = self.post("/onboarding/requests", None, Self::form(plan)).await.expect(201);
         let text = |field: &str| body[field].as_str().unwrap_or_else(|| panic!("{field} in {body:#}")).to_owned();
-        Applicant { id: text("id"), tenant: text("tenantId"), token: text("applicationToken"), customer_key: text("customerKey") }
+        Applicant {
+            id: text("id"),
+            tenant: text("tenantId"),
+            token: text("applicationToken"),
+            customer_key: text("customerKey"),
+        }
     }
 
     /// What the Toss window's redirect would carry.
@@ -149,10 +154,12 @@ impl Stack {
 
     /// Opens the Stripe window and confirms it with a test card, as the browser would.
     pub async fn setup_intent(&self, token: &str, payment_method: &str) -> String {
-        let setup = self.post("/billing/payment-methods/setup", Some(token), json!({ "gateway": "stripe" })).await.expect(201);
+        let setup =
+            self.post("/billing/payment-methods/setup", Some(token), json!({ "gateway": "stripe" })).await.expect(201);
         let secret = setup["clientSecret"].as_str().expect("a client secret");
         let id = secret.split("_secret_").next().unwrap().to_owned();
-        self.own(Method::POST, "/stripe/confirm-setup", json!({ "setupIntent": id, "paymentMethod": payment_method })).await;
+        self.own(Method::POST, "/stripe/confirm-setup", json!({ "setupIntent": id, "paymentMethod": payment_method }))
+            .await;
         id
     }
 

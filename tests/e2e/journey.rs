@@ -13,7 +13,8 @@ async fn judged_by_the_ledger(stack: &Stack, id: &str) -> Vec<Value> {
     let paid: Vec<&Value> = cycles.iter().filter(|c| c["status"] == "PAID").collect();
     assert_eq!(captures.len(), paid.len(), "{captures:#?} {cycles:#?}");
     for cycle in paid {
-        let orders: Vec<&str> = cycle["attempts"].as_array().unwrap().iter().map(|a| a["orderId"].as_str().unwrap()).collect();
+        let orders: Vec<&str> =
+            cycle["attempts"].as_array().unwrap().iter().map(|a| a["orderId"].as_str().unwrap()).collect();
         let ours: Vec<_> = captures.iter().filter(|c| orders.contains(&c["orderId"].as_str().unwrap())).collect();
         assert_eq!(ours.len(), 1, "{cycle:#}");
         assert_eq!(ours[0]["amount"], cycle["total"]);
@@ -33,14 +34,16 @@ async fn behave(stack: &Stack, gateway: &str, customer_key: &str, stripe_method:
 /// The Stripe payment method of a subscription's customer, read from the sandbox's ledger of charges.
 async fn stripe_method(stack: &Stack, id: &str) -> String {
     let payment = stack.captures(id).await[0]["paymentId"].as_str().unwrap().to_owned();
-    let request = stack.http.get(format!("{}/v1/payment_intents/{payment}", stack.sandbox)).bearer_auth("sk_test_reader");
+    let request =
+        stack.http.get(format!("{}/v1/payment_intents/{payment}", stack.sandbox)).bearer_auth("sk_test_reader");
     stack.send(request).await.expect(200)["payment_method"].as_str().unwrap().to_owned()
 }
 
 async fn journey(gateway: &str) {
     let stack = Stack::new();
     let plans = stack.get("/plans", None).await.expect(200);
-    let prices: Vec<_> = plans["plans"].as_array().unwrap().iter().map(|p| p["price"]["amount"].as_i64().unwrap()).collect();
+    let prices: Vec<_> =
+        plans["plans"].as_array().unwrap().iter().map(|p| p["price"]["amount"].as_i64().unwrap()).collect();
     assert!([33_000, 77_000, 165_000].iter().all(|p| prices.contains(p)), "{prices:?}");
 
     let (applicant, id) = stack.onboard(gateway, "standard").await;

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::harness::var;
 
@@ -30,6 +31,19 @@ fn client() -> Client {
     Client::from_conf(config)
 }
 
+/// A value in one spelling: maps of the SDK have no order of their own.
+fn spell(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::M(map) => {
+            let mut fields: Vec<String> = map.iter().map(|(k, v)| format!("{k}={}", spell(v))).collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(" "))
+        }
+        AttributeValue::L(items) => format!("[{}]", items.iter().map(spell).collect::<Vec<_>>().join(" ")),
+        other => format!("{other:?}"),
+    }
+}
+
 /// Every row of every table, sorted: equal dumps are equal stores.
 pub async fn dump() -> Vec<String> {
     let client = client();
@@ -38,9 +52,7 @@ pub async fn dump() -> Vec<String> {
         let name = format!("{}-{table}", var("STAGE"));
         let mut pages = client.scan().table_name(name).into_paginator().items().send();
         while let Some(item) = pages.next().await {
-            let mut fields: Vec<String> = item.unwrap().into_iter().map(|(k, v)| format!("{k}={v:?}")).collect();
-            fields.sort();
-            rows.push(format!("{table}: {}", fields.join(" ")));
+            rows.push(format!("{table}: {}", spell(&AttributeValue::M(item.unwrap()))));
         }
     }
     rows.sort();

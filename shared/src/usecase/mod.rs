@@ -6,6 +6,7 @@
 pub mod activate_subscription;
 pub mod charge_subscription;
 pub mod create_subscription;
+pub mod daily_limit;
 pub mod decide_application;
 pub mod delete_method;
 pub mod owner;

@@ -11,17 +11,16 @@ use domain::ids::MethodId;
 use domain::method::{PaymentMethod, Status};
 use domain::onboarding::Application;
 use domain::subscription::{StartRefused, Subscription};
-use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::activate_subscription::collect;
 use super::charge_subscription::ChargeResult;
 use super::owner::{Owner, OwnerError, application};
-use super::{Charging, RACES, stamp};
+use super::{Charging, RACES, daily_limit, stamp};
 use crate::gateway::{GatewayError, Register, Registered, WindowResult};
 use crate::ports::{Context, VaultError};
-use crate::store::{IdempotencyRow, Record, Store, StoreError, Write, typed};
+use crate::store::{Record, StoreError, Write, typed};
 
 /// Registrations per application and per address in a day (design.md §8): card testing is somebody else's money.
 pub const PER_APPLICATION: u64 = 5;
@@ -108,18 +107,7 @@ pub async fn register(
     let method = match typed::method(store, &tenant, &id).await? {
         Some(method) => method,
         None => {
-            count(charging, context, &format!("register#{}", application.id), PER_APPLICATION).await?;
-            count(charging, context, &format!("register#address#{}", short_hash(&input.address)), PER_ADDRESS).await?;
-            let registered = charging
-                .gateways
-                .get(input.gateway)
-                .register(&Register {
-                    result: input.result.borrowed(),
-                    customer: application.stripe_customer.as_deref(),
-                    owner: tenant.as_str(),
-                    idempotency_key: &key,
-                })
-                .await?;
+            let registered = exchange(charging, context, &application, &input, &key).await?;
             let method =
                 sealed(charging, context, &application, input.gateway, id, registered, input.holder_name.clone())
                     .await?;
@@ -128,6 +116,40 @@ pub async fn register(
     };
     let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
     Ok(Registration { method, holder_name: input.holder_name, subscription, charge })
+}
+
+/// Calls the gateway within the daily limits. Whatever may have touched a card counts; an object that is not this
+/// owner's, or a request refused outright, touched none and changes nothing here.
+async fn exchange(
+    charging: &Charging,
+    context: &Context,
+    application: &Application,
+    input: &Input,
+    key: &str,
+) -> Result<Registered, RegisterError> {
+    let tenant = application.tenant_id();
+    let limits = [
+        (format!("register#{}", application.id), PER_APPLICATION),
+        (format!("register#address#{}", short_hash(&input.address)), PER_ADDRESS),
+    ];
+    for (what, limit) in &limits {
+        if daily_limit::reached(charging.store.as_ref(), what, *limit, context.now).await? {
+            return Err(RegisterError::TooMany);
+        }
+    }
+    let request = Register {
+        result: input.result.borrowed(),
+        customer: application.stripe_customer.as_deref(),
+        owner: tenant.as_str(),
+        idempotency_key: key,
+    };
+    let answer = charging.gateways.get(input.gateway).register(&request).await;
+    if !matches!(answer, Err(GatewayError::NotFound | GatewayError::Rejected { .. } | GatewayError::Config { .. })) {
+        for (what, _) in &limits {
+            daily_limit::count(charging.store.as_ref(), charging.random.as_ref(), what, context.now).await?;
+        }
+    }
+    Ok(answer?)
 }
 
 /// The idempotency key of a registration and the id of its method: `H(gateway, owner, authKey or setupIntent)`.
@@ -254,44 +276,4 @@ async fn adopt(charging: &Charging, context: &Context, updated: &Subscription) -
         Fact::new("subscription.method_changed", updated.id.as_str()).with("methodId", updated.method_id.as_str());
     let writes = vec![Write::Replace(Record::Subscription(updated.clone()))];
     charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await
-}
-
-/// One more of something that is limited per day.
-async fn count(charging: &Charging, context: &Context, what: &str, limit: u64) -> Result<(), RegisterError> {
-    let store = charging.store.as_ref();
-    let key = format!("limit#{what}#{}", domain::calendar::seoul_date(context.now));
-    for _ in 0..RACES {
-        let row = typed::idempotency(store, &key).await?;
-        let seen = row.as_ref().and_then(|r| r.result.as_u64()).unwrap_or(0);
-        if seen >= limit {
-            return Err(RegisterError::TooMany);
-        }
-        match bump(charging, store, &key, row, seen, context.now).await {
-            Err(StoreError::Conflict { .. }) => {}
-            other => return Ok(other?),
-        }
-    }
-    Err(RegisterError::TooMany)
-}
-
-async fn bump(
-    charging: &Charging,
-    store: &dyn Store,
-    key: &str,
-    row: Option<IdempotencyRow>,
-    seen: u64,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let next = IdempotencyRow {
-        key: key.to_owned(),
-        request_hash: String::new(),
-        result: seen.saturating_add(1).into(),
-        expires_at: now.saturating_add(SignedDuration::from_hours(48)).unwrap_or(now),
-        version: row.as_ref().map_or(0, |r| r.version),
-    };
-    let record = Record::Idempotency(next);
-    let write = if row.is_some() { Write::Replace(record) } else { Write::New(record) };
-    let commit =
-        crate::store::Commit { id: stamp::token(charging.random.as_ref()), writes: vec![write], events: Vec::new() };
-    store.commit(&commit).await
 }
