@@ -7,10 +7,20 @@
 use async_trait::async_trait;
 use domain::event::Event;
 
+pub mod dynamo;
+pub mod memory;
+mod prepare;
 mod record;
+pub mod rows;
+pub mod schema;
+mod selection;
 pub mod typed;
 
+pub use dynamo::DynamoStore;
+pub use memory::MemoryStore;
+pub use prepare::{COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX};
 pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
+pub use selection::PAGE_MAX;
 
 /// One changed row. The record carries the version it was read with; `New` demands absence.
 #[derive(Clone, Debug, PartialEq)]

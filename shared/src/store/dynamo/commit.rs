@@ -1,0 +1,115 @@
+//! Conditional writes, and telling a lost race from our own write whose answer was lost.
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put as PutRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+use sha2::{Digest, Sha256};
+
+use super::super::prepare::Put;
+use super::super::rows::WRITTEN_BY;
+use super::super::{Key, StoreError};
+use super::{Attributes, DynamoStore, fault, to_attributes};
+
+/// Bytes of a commit's hash that make the request token: 32 of the 36 characters allowed.
+const TOKEN_BYTES: usize = 16;
+
+impl DynamoStore {
+    pub(super) async fn put_one(&self, commit: &str, put: Put) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(self.physical(put.row.table))
+            .set_item(Some(to_attributes(&put.item)?))
+            .condition_expression(condition(&put))
+            .set_expression_attribute_values(condition_values(&put))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => after_put(commit, put.key, &error),
+        }
+    }
+
+    pub(super) async fn put_all(&self, commit: &str, puts: Vec<Put>) -> Result<(), StoreError> {
+        let members = puts.iter().map(|put| self.member(put)).collect::<Result<Vec<_>, _>>()?;
+        let request = self.client.transact_write_items().set_transact_items(Some(members));
+        match request.client_request_token(token(commit)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let keys: Vec<Key> = puts.into_iter().map(|put| put.key).collect();
+                after_transaction(commit, &keys, &error)
+            }
+        }
+    }
+
+    fn member(&self, put: &Put) -> Result<TransactWriteItem, StoreError> {
+        let request = PutRequest::builder()
+            .table_name(self.physical(put.row.table))
+            .set_item(Some(to_attributes(&put.item)?))
+            .condition_expression(condition(put))
+            .set_expression_attribute_values(condition_values(put))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|_| StoreError::Unavailable("request not built".to_owned()))?;
+        Ok(TransactWriteItem::builder().put(request).build())
+    }
+}
+
+fn condition(put: &Put) -> &'static str {
+    if put.expected.is_some() { "v = :v" } else { "attribute_not_exists(pk)" }
+}
+
+fn condition_values(put: &Put) -> Option<Attributes> {
+    let expected = put.expected?;
+    Some([(":v".to_owned(), AttributeValue::N(expected.to_string()))].into_iter().collect())
+}
+
+/// A repeated request with this token is answered by the service as the first was, for ten minutes.
+fn token(commit: &str) -> String {
+    hex::encode(&Sha256::digest(commit.as_bytes())[..TOKEN_BYTES])
+}
+
+fn after_put(commit: &str, key: Key, error: &SdkError<PutItemError>) -> Result<(), StoreError> {
+    match error.as_service_error() {
+        Some(PutItemError::ConditionalCheckFailedException(failed)) if ours(commit, failed.item()) => Ok(()),
+        Some(PutItemError::ConditionalCheckFailedException(_) | PutItemError::TransactionConflictException(_)) => {
+            Err(StoreError::Conflict { key: Some(key) })
+        }
+        Some(_) | None => Err(fault::of(error)),
+    }
+}
+
+fn after_transaction(commit: &str, keys: &[Key], error: &SdkError<TransactWriteItemsError>) -> Result<(), StoreError> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return Err(fault::of(error));
+    };
+    cancelled_because(commit, keys, cancelled.cancellation_reasons())
+}
+
+/// Reasons come one per member, in their order.
+fn cancelled_because(commit: &str, keys: &[Key], reasons: &[CancellationReason]) -> Result<(), StoreError> {
+    let failed = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+    // All or nothing: one row of this commit in the store means that all were written.
+    if reasons.iter().filter(failed).any(|reason| ours(commit, reason.item.as_ref())) {
+        return Ok(());
+    }
+    for code in ["ConditionalCheckFailed", "TransactionConflict"] {
+        if let Some(at) = reasons.iter().position(|reason| reason.code() == Some(code)) {
+            return Err(StoreError::Conflict { key: keys.get(at).cloned() });
+        }
+    }
+    let real = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
+    Err(match real.map(|reason| (reason.code().unwrap_or_default(), reason.message())) {
+        Some(("ValidationError", message)) => fault::invalid(message),
+        Some(("ItemCollectionSizeLimitExceeded", _)) => StoreError::TooLarge,
+        Some((code, _)) => StoreError::Unavailable(code.to_owned()),
+        None => StoreError::Unavailable("cancelled without a reason".to_owned()),
+    })
+}
+
+fn ours(commit: &str, stored: Option<&Attributes>) -> bool {
+    let written_by = stored.and_then(|item| item.get(WRITTEN_BY)).and_then(|value| value.as_s().ok());
+    written_by.is_some_and(|id| id == commit)
+}

@@ -1,0 +1,193 @@
+//! The tables and indexes by name, and where each row lives in them: the key grammar is here and nowhere else.
+//!
+//! Invariants: a row's key never changes; what a key is made of is stored once; ids spread over partitions by the
+//! pinned hash [`spread`]; sort keys compare as text in the order the queries promise.
+
+use domain::ids::{EventId, spread};
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::Key;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    Application,
+    Tenant,
+    Plan,
+    Method,
+    Subscription,
+    Cycle,
+    AuditLog,
+    Inbox,
+    Idempotency,
+    Run,
+    Control,
+}
+
+impl Table {
+    pub const ALL: [Table; 11] = [
+        Table::Application,
+        Table::Tenant,
+        Table::Plan,
+        Table::Method,
+        Table::Subscription,
+        Table::Cycle,
+        Table::AuditLog,
+        Table::Inbox,
+        Table::Idempotency,
+        Table::Run,
+        Table::Control,
+    ];
+
+    /// The name without the stage: the physical one is `${Stage}-<name>`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Application => "onboarding_request",
+            Table::Tenant => "tenant",
+            Table::Plan => "plan",
+            Table::Method => "ops_payment_method",
+            Table::Subscription => "subscription",
+            Table::Cycle => "subscription_cycle",
+            Table::AuditLog => "ops_audit_log",
+            Table::Inbox => "webhook_inbox",
+            Table::Idempotency => "idempotency",
+            Table::Run => "run",
+            Table::Control => "control",
+        }
+    }
+
+    /// Whether the table has a sort key `sk`.
+    #[must_use]
+    pub fn sorted(self) -> bool {
+        matches!(self, Table::Plan | Table::Method | Table::Cycle | Table::AuditLog)
+    }
+
+    #[must_use]
+    pub fn indexes(self) -> &'static [Index] {
+        match self {
+            Table::Application => &[Index::ByStatus],
+            Table::Plan => &[Index::OnSale],
+            Table::Method => &[Index::ByToken],
+            Table::Subscription => &[Index::ByTenant, Index::ByStatus, Index::Due],
+            Table::AuditLog => &[Index::BySubject],
+            Table::Run => &[Index::ByStart],
+            Table::Tenant | Table::Cycle | Table::Inbox | Table::Idempotency | Table::Control => &[],
+        }
+    }
+
+    /// Whether rows carry `expires_at` (epoch seconds) for the table's time to live.
+    #[must_use]
+    pub fn expires(self) -> bool {
+        matches!(self, Table::Inbox | Table::Idempotency)
+    }
+}
+
+/// A secondary index; all project keys only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Index {
+    OnSale,
+    ByStatus,
+    ByToken,
+    ByTenant,
+    Due,
+    BySubject,
+    ByStart,
+}
+
+impl Index {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Index::OnSale => "on_sale",
+            Index::ByStatus => "by_status",
+            Index::ByToken => "by_token",
+            Index::ByTenant => "by_tenant",
+            Index::Due => "due",
+            Index::BySubject => "by_subject",
+            Index::ByStart => "by_start",
+        }
+    }
+
+    /// Attribute of the partition key.
+    #[must_use]
+    pub fn pk(self) -> &'static str {
+        match self {
+            Index::OnSale => "on_sale_pk",
+            Index::ByStatus => "by_status_pk",
+            Index::ByToken => "by_token_pk",
+            Index::ByTenant => "by_tenant_pk",
+            Index::Due => "due_pk",
+            Index::BySubject => "by_subject_pk",
+            Index::ByStart => "by_start_pk",
+        }
+    }
+
+    /// Attribute of the sort key.
+    #[must_use]
+    pub fn sk(self) -> &'static str {
+        match self {
+            Index::OnSale => "on_sale_sk",
+            Index::ByStatus => "by_status_sk",
+            Index::ByToken => "by_token_sk",
+            Index::ByTenant => "by_tenant_sk",
+            Index::Due => "due_sk",
+            Index::BySubject => "by_subject_sk",
+            Index::ByStart => "by_start_sk",
+        }
+    }
+
+    /// Whether the sort key is a number (epoch milliseconds) rather than text.
+    #[must_use]
+    pub fn numeric(self) -> bool {
+        self == Index::Due
+    }
+}
+
+/// The one partition of [`Index::OnSale`]: a handful of rows.
+pub(super) const ON_SALE: &str = "ON_SALE";
+/// The one partition of [`Index::ByStart`]: one row a day.
+pub(super) const RUN: &str = "RUN";
+/// Partitions of the audit log per day. Stored keys depend on it.
+const LOG_SHARDS: u32 = 4;
+
+/// Where a row lives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    pub table: Table,
+    pub pk: String,
+    pub sk: Option<String>,
+}
+
+impl RowKey {
+    #[must_use]
+    pub fn of(key: &Key) -> RowKey {
+        let (table, pk, sk) = match key {
+            Key::Application(id) => (Table::Application, id.to_string(), None),
+            Key::Tenant(id) => (Table::Tenant, id.to_string(), None),
+            Key::Plan { code, version } => (Table::Plan, code.clone(), Some(format!("{version:06}"))),
+            Key::Method { tenant, id } => (Table::Method, tenant.to_string(), Some(id.to_string())),
+            Key::Subscription(id) => (Table::Subscription, id.to_string(), None),
+            Key::Cycle { subscription, index, seq } => {
+                (Table::Cycle, subscription.to_string(), Some(format!("{index:06}#{seq:04}")))
+            }
+            Key::Run(id) => (Table::Run, id.to_string(), None),
+            Key::Control(name) => (Table::Control, name.clone(), None),
+            Key::Idempotency(key) => (Table::Idempotency, key.clone(), None),
+            Key::Inbox(key) => (Table::Inbox, key.clone(), None),
+            Key::Event(id) => (Table::AuditLog, log_partition(id), Some(id.to_string())),
+        };
+        RowKey { table, pk, sk }
+    }
+}
+
+/// `YYYY-MM-DD#shard`. The day is the UTC day inside the event's id, so that the id alone finds the row.
+fn log_partition(id: &EventId) -> String {
+    let ms = ulid::Ulid::from_string(id.ulid()).map_or(0, |ulid| ulid.timestamp_ms());
+    let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
+    format!("{}#{}", at.to_zoned(TimeZone::UTC).date(), spread(id.as_str()) % LOG_SHARDS)
+}
+
+/// An instant followed by an id, as text that sorts by time, then id. Instants before 1970 sort as 1970.
+pub(super) fn time_then(at: Timestamp, id: &str) -> String {
+    format!("{:015}#{id}", at.as_millisecond().max(0))
+}
