@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import urllib.request
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import boto3
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ from console import Failure, step
 from processes import Daemon
 from settings import ARTIFACTS, CHECKOUT, HERE, REGION
 
+NEVER_LIVED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")  # a first deploy that failed: nothing to keep
 DEPLOYED = "deployed-fingerprint"  # kept in the emulator, so that it is lost together with what it describes
 
 
@@ -87,15 +89,18 @@ def answers(url):
 def deploy(settings, sam):
     """`sam deploy` of template.yaml, unless exactly this template, these parameters and these binaries are there."""
     fingerprint = _fingerprint(settings)
-    if fingerprint == _deployed(settings) and _outputs(settings):
+    stack = _stack(settings)
+    if fingerprint == _deployed(settings) and stack.get("Outputs"):
         return step("deployed already, nothing changed")
+    if stack.get("StackStatus") in NEVER_LIVED:
+        aws(settings, "cloudformation").delete_stack(StackName=settings.stack_name)
     step("deploying template.yaml")
     try:
         aws(settings, "s3").create_bucket(Bucket=ARTIFACTS, CreateBucketConfiguration={"LocationConstraint": REGION})
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
-    log = settings.home / "deploy.log"
+    log, started = settings.home / "deploy.log", datetime.now(timezone.utc)
     command = [
         str(sam), "deploy", "--config-env", "local", "--template-file", "template.yaml", "--no-progressbar",
         "--stack-name", settings.stack_name, "--s3-bucket", ARTIFACTS,
@@ -106,7 +111,7 @@ def deploy(settings, sam):
             command, cwd=CHECKOUT, env=settings.tool_env(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, check=False
         )
     if done.returncode != 0:
-        raise Failure(f"deploy failed: {_reason(log)} (all of it: {log})")
+        raise Failure(f"deploy failed: {_refused(settings, started) or _complaint(log)} (all of it: {log})")
     aws(settings, "ssm").put_parameter(Name=f"/{settings.stage}/{DEPLOYED}", Value=fingerprint, Type="String", Overwrite=True)
     step("deployed")
 
@@ -125,15 +130,25 @@ def _deployed(settings):
         return None
 
 
-def _outputs(settings):
+def _stack(settings):
     try:
-        stacks = aws(settings, "cloudformation").describe_stacks(StackName=settings.stack_name)["Stacks"]
+        return aws(settings, "cloudformation").describe_stacks(StackName=settings.stack_name)["Stacks"][0]
     except ClientError:
         return {}
-    return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
 
 
-def _reason(log):
+def _refused(settings, since):
+    """The first resource that could not be made, and why."""
+    try:
+        events = aws(settings, "cloudformation").describe_stack_events(StackName=settings.stack_name)["StackEvents"]
+    except ClientError:
+        return None
+    failed = [e for e in events if e["Timestamp"] >= since and e["ResourceStatus"].endswith("_FAILED")]
+    first = min(failed, key=lambda event: event["Timestamp"], default=None)
+    return first and f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', 'no reason given')}"
+
+
+def _complaint(log):
     """The line of SAM's output that says why; the last one if none looks like it."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"Error|FAILED|Failed|Unsupported|Invalid", line)]
@@ -142,7 +157,7 @@ def _reason(log):
 
 def addresses(settings):
     """Read again after every deploy: the emulator gives an API a new id whenever its definition changes."""
-    outputs = _outputs(settings)
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(settings).get("Outputs", [])}
     if "ApiId" not in outputs or "WebhookUrl" not in outputs:
         raise Failure("the deployed stack has no ApiId and WebhookUrl outputs")
     url_id = outputs["WebhookUrl"].split("//")[1].split(".")[0]

@@ -1,9 +1,11 @@
 """What the developer sees: timed progress lines, and one clear line when something is wrong."""
 
+import os
 import sys
 import time
 
-_STARTED = time.monotonic()
+# Kept in the environment, because a command goes on in the stack's virtual environment as a new program.
+_STARTED = float(os.environ.setdefault("STACK_STARTED", str(time.time())))
 
 
 class Failure(Exception):
@@ -12,7 +14,7 @@ class Failure(Exception):
 
 def step(text):
     """A progress line: seconds since the start, then what is happening."""
-    print(f"[{time.monotonic() - _STARTED:6.1f}s] {text}", file=sys.stderr, flush=True)
+    print(f"[{time.time() - _STARTED:6.1f}s] {text}", file=sys.stderr, flush=True)
 
 
 def say(text=""):

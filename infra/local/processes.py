@@ -74,13 +74,17 @@ class Daemon:
         record = self._record()
         return record is not None and record["identity"] == identity
 
-    def start(self, command, env, identity, healthy, seconds=20):
-        """Starts the program and waits until `healthy()`; raises with the end of its log otherwise."""
-        if not port_is_free(self.port):
+    def need_port(self):
+        """Says so at once, not after minutes of building, if the port belongs to somebody else."""
+        if self.pid is None and not port_is_free(self.port):
             raise Failure(
                 f"port {self.port} is taken by another program: stop it, or choose another with "
                 f"{self.name.upper()}_PORT=<port> make up"
             )
+
+    def start(self, command, env, identity, healthy, seconds=20):
+        """Starts the program and waits until `healthy()`; raises with the end of its log otherwise."""
+        self.need_port()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "wb") as log:
             child = subprocess.Popen(
@@ -101,34 +105,33 @@ class Daemon:
         if record is not None:
             pid = record["pid"]
             _signal(pid, signal.SIGTERM)
-            if not _gone(pid, record["birth"], STOP_SECONDS):
-                _signal(-pid, signal.SIGKILL)  # it leads its own session: this takes its children along
-                _gone(pid, record["birth"], 5)
+            if _gone(lambda: _birth(pid) != record["birth"], pid, STOP_SECONDS):
+                _gone(lambda: not _signal(-pid, 0), pid, 0.5)  # its children, the functions, follow by themselves
+            _signal(-pid, signal.SIGKILL)  # those that did not: it led its own process group
         self._pid_file.unlink(missing_ok=True)
         return record is not None
 
 
 def _signal(pid, number):
+    """Sends a signal to a process, or to the group of -pid; number 0 only asks. False if nobody is there."""
     try:
-        if pid < 0:
-            os.killpg(-pid, number)
-        else:
-            os.kill(pid, number)
+        os.kill(pid, number)
     except ProcessLookupError:
-        pass
+        return False
+    return True
 
 
-def _gone(pid, birth, seconds):
+def _gone(condition, pid, seconds):
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
         try:  # a child of ours stays a zombie until it is waited for
             os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
             pass
-        if _birth(pid) != birth:
-            return True
         time.sleep(0.05)
-    return False
+    return True
 
 
 @contextmanager

@@ -6,9 +6,12 @@ virtual environment, so a bare `python3` is enough to start it.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import settings as stack_settings
 import tools
@@ -33,6 +36,8 @@ def up(settings, with_journey):
     import identity
 
     settings.home.mkdir(parents=True, exist_ok=True)
+    for daemon in _daemons(settings):
+        daemon.need_port()
     sam = tools.sam(settings.tools)
     step("building (the first time takes minutes)")
     built = tools.build()
@@ -116,10 +121,9 @@ def _running(settings):
     variables = stack_settings.read_env_file(settings.env_file)
     if not all(daemon.pid for daemon in _daemons(settings)):
         raise Failure("the local stack is down: run `make up` first")
-    import json
-
     import cloud
 
+    settings = replace(settings, emulator_port=urlsplit(variables["AWS_ENDPOINT_URL"]).port)
     secret = cloud.aws(settings, "secretsmanager").get_secret_value(SecretId=f"{variables['STAGE']}/auth/jwt")
     return variables, json.loads(secret["SecretString"])
 
@@ -237,6 +241,10 @@ def main():
         sys.exit(f"error: {failure}")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted")
+    except Exception as error:  # one line for everybody; the trace for who asks
+        if os.environ.get("DEBUG"):
+            raise
+        sys.exit(f"error: {type(error).__name__}: {error} (DEBUG=1 shows where)")
 
 
 if __name__ == "__main__":
