@@ -30,7 +30,7 @@ def in_environment(settings, make=False):
         os.execv(python, [str(python), *sys.argv])
 
 
-def up(settings, with_journey):
+def up(settings, with_journey, for_tests=False):
     """Builds, starts and deploys everything; keeps whatever is there already. Returns the stack's variables."""
     import cloud
     import identity
@@ -40,7 +40,7 @@ def up(settings, with_journey):
         daemon.need_port()
     sam = tools.sam(settings.tools)
     step("building (the first time takes minutes)")
-    built = tools.build()
+    built = tools.build(for_tests)
     cloud.start_emulator(settings, tools.stack_python(settings.tools))
     cloud.deploy(settings, sam)
     secrets = identity.local_secrets(settings.home / "secrets.json")

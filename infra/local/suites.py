@@ -26,7 +26,7 @@ def end_to_end(up, down, enforce_iam, names):
     )
     passed = False
     try:
-        variables = up(settings, with_journey=False)
+        variables = up(settings, with_journey=False, for_tests=True)
         step("running the end-to-end suite" + (" with roles enforced" if enforce_iam else ""))
         tools.cargo("test", "--workspace", "--test", "e2e", "--", *names, env=settings.tool_env() | variables)
         passed = True
@@ -41,7 +41,7 @@ def end_to_end(up, down, enforce_iam, names):
 def stripe_sdk(directory):
     """Stripe's official Python SDK as a client nobody here wrote."""
     python = tools.environment(directory / "sdkvenv", HERE / "requirements-sdk.txt") / "bin" / "python"
-    tools.cargo("build", "--package", "gateway-sandbox", "--bins")
+    tools.build(for_tests=True)
     with tempfile.TemporaryDirectory(prefix="sdk-") as scratch:
         [port] = free_ports(1)
         sandbox = Daemon("sandbox", Path(scratch), port)

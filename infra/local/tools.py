@@ -88,10 +88,14 @@ def function_names():
     return sorted(path.stem for path in (CHECKOUT / "functions" / "src" / "bin").glob("*.rs"))
 
 
-def build():
+def build(for_tests=False):
     """Builds every program of the stack in one go (dev profile) and puts each function's where template.yaml looks
-    for it. Returns the directory with the other programs."""
-    cargo("build", "--package", "functions", "--package", "gateway-sandbox", "--package", "tests", "--bins")
+    for it. Returns the directory with the other programs. `for_tests`: with the features the tests' own dependencies
+    add, so that what `cargo test` compiled is not compiled a second time."""
+    if for_tests:
+        cargo("build", "--workspace", "--bins", "--tests")
+    else:
+        cargo("build", "--package", "functions", "--package", "gateway-sandbox", "--package", "tests", "--bins")
     built = target_directory() / "debug"
     for name in function_names():
         install(built / name, CHECKOUT / "target" / "lambda" / name / "bootstrap")
