@@ -9,6 +9,8 @@ mod store_faults;
 #[cfg(test)]
 mod store_list_checks;
 #[cfg(test)]
+mod store_parity;
+#[cfg(test)]
 mod store_rows;
 #[cfg(test)]
 mod store_samples;
