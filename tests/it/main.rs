@@ -2,3 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
 mod flows;
+mod store_checks;
+mod store_conformance;
+mod store_faults;
+mod store_list_checks;
+mod store_parity;
+mod store_rows;
+mod store_samples;
+mod store_tables;
