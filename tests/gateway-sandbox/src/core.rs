@@ -1,7 +1,7 @@
 //! What both wires share: clock, ledger, faults, card behaviours, webhook delivery and the persisted state.
 //!
-//! Invariants: every lock is held only between two awaits, never across one; the clock never goes back; webhook
-//! delivery never blocks the request that caused it.
+//! Invariants: every lock is held only between two awaits, never across one, and a wire's state is locked before
+//! the core's; the clock never goes back; webhook delivery never blocks the request that caused it.
 mod behaviours;
 mod clock;
 mod courier;
@@ -22,7 +22,7 @@ pub use faults::{Armed, Fault, FaultKind, Operation, Outage, under_fault};
 pub use ledger::{Kind, LedgerEntry};
 pub use webhooks::{Attempt, Delivery, Endpoint, Order, Record, Replay, Signing, Stage};
 
-use crate::stripe::StripeState;
+use crate::{stripe::StripeState, toss::TossState};
 
 /// Webhook posts in flight at once; more wait their turn.
 const COURIERS: usize = 32;
@@ -56,6 +56,8 @@ impl CoreState {
 /// Shared by both wires and by the `/__sandbox` side.
 pub struct Core {
     state: Mutex<CoreState>,
+    /// The Toss wire's objects.
+    pub toss: Mutex<TossState>,
     /// The Stripe wire's objects.
     pub stripe: Mutex<StripeState>,
     client: reqwest::Client,
@@ -77,6 +79,7 @@ impl Core {
             .map_err(std::io::Error::other)?;
         Ok(Arc::new(Self {
             state: Mutex::default(),
+            toss: Mutex::default(),
             stripe: Mutex::default(),
             client,
             retry_speed: retry_speed.max(1),
@@ -103,6 +106,7 @@ impl Core {
             let endpoints = state.webhooks.take_endpoints();
             *state = CoreState { clock, webhooks: webhooks::Webhooks::with(endpoints), ..CoreState::default() };
         }
+        *lock(&self.toss) = TossState::default();
         *lock(&self.stripe) = StripeState::default();
     }
 

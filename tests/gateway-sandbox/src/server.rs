@@ -5,9 +5,10 @@ use axum::{Router, middleware};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
+    admin,
     core::{Core, Endpoint},
     line::{self, CuttableListener, Switch},
-    stripe,
+    stripe, toss,
 };
 
 /// How long requests in flight may take once the sandbox is told to stop.
@@ -83,5 +84,9 @@ pub async fn serve(listener: TcpListener, options: Options) -> io::Result<Sandbo
 }
 
 fn router(core: &Arc<Core>) -> Router {
-    Router::new().merge(stripe::router(Arc::clone(core))).layer(middleware::from_fn(line::cut_if_asked))
+    Router::new()
+        .merge(toss::router(Arc::clone(core)))
+        .merge(stripe::router(Arc::clone(core)))
+        .merge(admin::router(Arc::clone(core)))
+        .layer(middleware::from_fn(line::cut_if_asked))
 }

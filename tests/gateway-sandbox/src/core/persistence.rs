@@ -4,11 +4,13 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{Core, CoreState, lock};
-use crate::stripe::StripeState;
+use crate::{stripe::StripeState, toss::TossState};
 
 #[derive(Deserialize)]
 struct Loaded {
     core: CoreState,
+    #[serde(default)]
+    toss: TossState,
     #[serde(default)]
     stripe: StripeState,
 }
@@ -16,6 +18,7 @@ struct Loaded {
 #[derive(Serialize)]
 struct Saved<'a> {
     core: &'a CoreState,
+    toss: &'a TossState,
     stripe: &'a StripeState,
 }
 
@@ -29,6 +32,7 @@ impl Core {
         };
         let loaded: Loaded = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
         *self.state() = loaded.core;
+        *lock(&self.toss) = loaded.toss;
         *lock(&self.stripe) = loaded.stripe;
         Ok(())
     }
@@ -36,9 +40,10 @@ impl Core {
     /// Writes the state beside `path` and renames it, so that a crash leaves the old file whole.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let bytes = {
+            let toss = lock(&self.toss);
             let stripe = lock(&self.stripe);
             let core = self.state();
-            serde_json::to_vec(&Saved { core: &core, stripe: &stripe }).map_err(io::Error::other)?
+            serde_json::to_vec(&Saved { core: &core, toss: &toss, stripe: &stripe }).map_err(io::Error::other)?
         };
         let beside = path.with_extension("tmp");
         fs::write(&beside, bytes)?;
