@@ -19,9 +19,10 @@ impl Clock {
 
     fn set(&mut self, instant: Timestamp) -> Timestamp {
         let now = self.read();
-        let jump = i64::try_from(instant.duration_since(now).as_millis()).unwrap_or(0);
-        if jump > 0 {
-            self.ahead_ms = self.ahead_ms.saturating_add(jump);
+        if instant > now {
+            // A millisecond more than the whole ones between, so that the clock does not stop short of `instant`.
+            let jump = instant.duration_since(now).as_millis() + 1;
+            self.ahead_ms = self.ahead_ms.saturating_add(i64::try_from(jump).unwrap_or(0));
         }
         self.read()
     }
