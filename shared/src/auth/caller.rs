@@ -134,11 +134,9 @@ impl Caller {
 
     pub(crate) fn actor_id(&self) -> &str {
         match &self.actor {
-            Actor::Operator(id)
-            | Actor::Tenant(id)
-            | Actor::Applicant(id)
-            | Actor::Gateway(id)
-            | Actor::System(id) => id,
+            Actor::Operator(id) | Actor::Tenant(id) | Actor::Applicant(id) | Actor::Gateway(id) | Actor::System(id) => {
+                id
+            }
         }
     }
 }
@@ -154,7 +152,8 @@ mod tests {
     #[test]
     fn contexts_round_trip() {
         let id = request_id();
-        for caller in [Caller::operator("ops", Role::OpsFinance), Caller::tenant(&id.tenant()), Caller::applicant(&id)] {
+        for caller in [Caller::operator("ops", Role::OpsFinance), Caller::tenant(&id.tenant()), Caller::applicant(&id)]
+        {
             let context: HashMap<String, Value> = caller.to_context().into_iter().collect();
             assert!(context.values().all(Value::is_string));
             assert_eq!(Caller::from_context(&context), Some(caller));
@@ -166,7 +165,8 @@ mod tests {
         let id = request_id();
         let mut base: HashMap<String, Value> = Caller::tenant(&id.tenant()).to_context().into_iter().collect();
         assert_eq!(Caller::from_context(&HashMap::new()), None);
-        for (name, value) in [("role", "OPS_ADMIN"), ("actorKind", "OPERATOR"), ("tenantId", "ten_x"), ("actor", "ops")] {
+        for (name, value) in [("role", "OPS_ADMIN"), ("actorKind", "OPERATOR"), ("tenantId", "ten_x"), ("actor", "ops")]
+        {
             let mut bent = base.clone();
             bent.insert(name.to_owned(), value.into());
             assert_eq!(Caller::from_context(&bent), None, "{name}");

@@ -9,8 +9,7 @@ const ADMIN: &[Role] = &[Role::OpsAdmin];
 const PAYERS: &[Role] = &[Role::Tenant, Role::Applicant];
 const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
-const OWNER_OR_OPS: &[Role] =
-    &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const OWNER_OR_OPS: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
 

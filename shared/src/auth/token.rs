@@ -165,7 +165,8 @@ fn header_kid(token: &str) -> Result<String, TokenError> {
 fn caller(claims: Claims, now: Timestamp) -> Result<Caller, TokenError> {
     let now_s = now.as_second();
     let soon = now_s.saturating_add(LEEWAY_S);
-    if claims.exp <= now_s || claims.iat > soon || claims.nbf.is_some_and(|nbf| nbf > soon) || claims.exp <= claims.iat {
+    if claims.exp <= now_s || claims.iat > soon || claims.nbf.is_some_and(|nbf| nbf > soon) || claims.exp <= claims.iat
+    {
         return Err(TokenError::Time);
     }
     if claims.aud != audience(claims.role) || claims.sub.is_empty() || claims.jti.is_empty() {

@@ -35,12 +35,18 @@ impl Tokens {
     ///
     /// # Errors
     /// When the key is unavailable.
-    pub async fn mint(&self, caller: &Caller, now: Timestamp, lifetime: SignedDuration) -> Result<Minted, SecretsError> {
-        let keys = formats::token_keys(&self.secrets.get(SecretName::Jwt).await?)?;
+    pub async fn mint(
+        &self,
+        caller: &Caller,
+        now: Timestamp,
+        lifetime: SignedDuration,
+    ) -> Result<Minted, SecretsError> {
+        let versions = self.secrets.get(SecretName::Jwt).await?;
+        let keys = formats::token_keys(&versions)?;
         let current = keys.first().ok_or(SecretsError::Malformed(SecretName::Jwt))?;
         let jti = ulid(now, self.random.bits()).to_string();
-        let (token, expires_at) = token::mint(caller, jti, now, lifetime, current)
-            .map_err(|_| SecretsError::Malformed(SecretName::Jwt))?;
+        let (token, expires_at) =
+            token::mint(caller, jti, now, lifetime, current).map_err(|_| SecretsError::Malformed(SecretName::Jwt))?;
         Ok(Minted { token, expires_at })
     }
 
@@ -49,10 +55,12 @@ impl Tokens {
     /// # Errors
     /// `Ok(Err(_))` for a bad token, `Err(_)` when the keys are unavailable.
     pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Result<Caller, TokenError>, SecretsError> {
-        let keys: Vec<TokenKey> = formats::token_keys(&self.secrets.get(SecretName::Jwt).await?)?;
+        let versions = self.secrets.get(SecretName::Jwt).await?;
+        let keys: Vec<TokenKey> = formats::token_keys(&versions)?;
         match token::verify(text, &keys, now) {
             Err(TokenError::UnknownKey) => {
-                let keys = formats::token_keys(&self.secrets.refresh(SecretName::Jwt).await?)?;
+                let versions = self.secrets.refresh(SecretName::Jwt).await?;
+                let keys = formats::token_keys(&versions)?;
                 Ok(token::verify(text, &keys, now))
             }
             verdict => Ok(verdict),

@@ -171,6 +171,6 @@ mod tests {
         let hash = token_hash(GatewayName::Toss, "token");
         assert_eq!(hash.len(), 32);
         assert_ne!(hash, token_hash(GatewayName::Stripe, "token"));
-        assert_eq!(hash, "PIN");
+        assert_eq!(hash, "5d06ae969e3654039165293d5a9253cf");
     }
 }

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{SecretName, SecretValue, SecretVersions, SecretsError};
+use super::{SecretValue, SecretVersions, SecretsError};
 use crate::auth::token::TokenKey;
 use crate::gateway::ApiKey;
 
@@ -125,6 +125,7 @@ fn long(text: String) -> Option<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::SecretName;
     use crate::secrets::testing::versions;
 
     #[test]

@@ -41,8 +41,7 @@ impl SecretsManager {
 #[async_trait]
 impl Source for SecretsManager {
     async fn fetch(&self, name: SecretName) -> Result<SecretVersions, SecretsError> {
-        let (current, previous) =
-            futures::join!(self.version(name, "AWSCURRENT"), self.version(name, "AWSPREVIOUS"));
+        let (current, previous) = futures::join!(self.version(name, "AWSCURRENT"), self.version(name, "AWSPREVIOUS"));
         let current = current?.ok_or(SecretsError::Unavailable(name))?;
         // Emulators and fresh secrets may answer the previous stage with the current version.
         let previous = previous?.filter(|value| value.version_id != current.version_id);

@@ -10,10 +10,8 @@ use super::{SecretName, SecretValue, SecretVersions, Secrets, SecretsError};
 use crate::ports::Random;
 
 pub fn versions(name: SecretName, current: &str, previous: Option<&str>) -> SecretVersions {
-    let value = |id: &str, text: &str| SecretValue {
-        version_id: id.to_owned(),
-        value: SecretString::from(text.to_owned()),
-    };
+    let value =
+        |id: &str, text: &str| SecretValue { version_id: id.to_owned(), value: SecretString::from(text.to_owned()) };
     SecretVersions { name, current: value("v2", current), previous: previous.map(|p| value("v1", p)) }
 }
 
@@ -28,9 +26,11 @@ impl FixedSecrets {
     /// Token and data keys as a local stack has them.
     pub fn local() -> FixedSecrets {
         let key = |kid: &str| format!(r#"{{"kid":"{kid}","key":"{}"}}"#, "k".repeat(64));
-        FixedSecrets::default()
-            .with(versions(SecretName::Jwt, &key("local-1"), None))
-            .with(versions(SecretName::DataKey, &key("local-1"), None))
+        FixedSecrets::default().with(versions(SecretName::Jwt, &key("local-1"), None)).with(versions(
+            SecretName::DataKey,
+            &key("local-1"),
+            None,
+        ))
     }
 
     pub fn with(self, versions: SecretVersions) -> FixedSecrets {

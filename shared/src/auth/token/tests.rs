@@ -1,3 +1,5 @@
+//! Hostile tokens, signed by hand, so that nothing depends on what the library would mint.
+
 use super::*;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
