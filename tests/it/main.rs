@@ -1,1 +1,12 @@
-//! Store and adapter suites.
+//! Suites that cross crates: use cases, store, adapters.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
+
+mod flows;
+mod store_checks;
+mod store_conformance;
+mod store_faults;
+mod store_list_checks;
+mod store_parity;
+mod store_rows;
+mod store_samples;
+mod store_tables;

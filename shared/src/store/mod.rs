@@ -22,7 +22,9 @@ pub use prepare::{COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX};
 pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
 pub use selection::PAGE_MAX;
 
-/// One changed row. The record carries the version it was read with; `New` demands absence.
+/// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions and events
+/// are never replaced, events come only through [`Commit::events`], and no row may hold a floating-point number: a
+/// commit that tries is [`StoreError::Corrupt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Insert; conflicts when the row exists. The record's version must be 0 and is stored as 1.
@@ -99,7 +101,9 @@ pub enum Query {
     },
 }
 
-/// A page of records. `next` is opaque and stands for this query only.
+/// A page of records, as they are now: behind an index those that have left the query since are missing, so a page
+/// may be short and still have a successor. `next` is opaque, stands for this query only, and is none exactly when
+/// nothing followed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     pub records: Vec<Record>,
@@ -117,6 +121,8 @@ pub trait Store: Send + Sync {
     /// One page of at most `limit` records; `cursor` continues an earlier page of the same query.
     async fn query(&self, query: &Query, limit: u32, cursor: Option<&str>) -> Result<Page, StoreError>;
 
-    /// All or nothing. A commit of one write and no events is a single conditional put.
+    /// All or nothing; a single row is one conditional put. May be repeated as it is after
+    /// [`StoreError::Unavailable`]: an earlier success is recognised as long as one of its rows is as it left it, which
+    /// for a commit with events is for ever.
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 }

@@ -22,9 +22,8 @@ use crate::gateway::{GatewayError, Register, Registered, WindowResult};
 use crate::ports::{Context, VaultError};
 use crate::store::{Record, StoreError, Write, typed};
 
-/// Registrations per application and per address in a day (design.md §8): card testing is somebody else's money.
+/// Registrations per application in a day (design.md §8): card testing is somebody else's money.
 pub const PER_APPLICATION: u64 = 5;
-pub const PER_ADDRESS: u64 = 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
@@ -50,6 +49,8 @@ pub struct Input {
     pub holder_name: Option<String>,
     /// The caller's address, for the daily limit.
     pub address: String,
+    /// Registrations one address may make in a day.
+    pub per_address: u64,
 }
 
 pub enum OwnedResult {
@@ -130,7 +131,7 @@ async fn exchange(
     let tenant = application.tenant_id();
     let limits = [
         (format!("register#{}", application.id), PER_APPLICATION),
-        (format!("register#address#{}", short_hash(&input.address)), PER_ADDRESS),
+        (format!("register#address#{}", short_hash(&input.address)), input.per_address),
     ];
     for (what, limit) in &limits {
         if daily_limit::reached(charging.store.as_ref(), what, *limit, context.now).await? {

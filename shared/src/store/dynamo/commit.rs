@@ -113,3 +113,46 @@ fn ours(commit: &str, stored: Option<&Attributes>) -> bool {
     let written_by = stored.and_then(|item| item.get(WRITTEN_BY)).and_then(|value| value.as_s().ok());
     written_by.is_some_and(|id| id == commit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(code: &str, writer: Option<&str>) -> CancellationReason {
+        let item = writer.map(|id| [(WRITTEN_BY.to_owned(), AttributeValue::S(id.to_owned()))].into_iter().collect());
+        CancellationReason::builder().code(code).set_item(item).build()
+    }
+
+    fn keys() -> Vec<Key> {
+        ["a", "b", "c"].map(|name| Key::Control(name.to_owned())).to_vec()
+    }
+
+    fn conflict(at: usize) -> Result<(), StoreError> {
+        Err(StoreError::Conflict { key: Some(keys()[at].clone()) })
+    }
+
+    #[test]
+    fn one_row_of_ours_proves_the_whole_commit() {
+        let failed = |writer| reason("ConditionalCheckFailed", writer);
+        let because = |reasons: &[CancellationReason]| cancelled_because("mine", &keys(), reasons);
+        assert_eq!(because(&[failed(Some("other")), failed(None), failed(Some("mine"))]), Ok(()));
+        assert_eq!(because(&[reason("None", Some("mine")), failed(Some("other"))]), conflict(1));
+        assert_eq!(because(&[reason("TransactionConflict", None), failed(None)]), conflict(1));
+        assert_eq!(because(&[failed(None), reason("ThrottlingError", None)]), conflict(0));
+    }
+
+    #[test]
+    fn without_a_reason_nothing_is_known() {
+        let nothing = cancelled_because("mine", &keys(), &[reason("None", None)]);
+        assert_eq!(nothing, Err(StoreError::Unavailable("cancelled without a reason".into())));
+        let full = cancelled_because("mine", &keys(), &[reason("ItemCollectionSizeLimitExceeded", None)]);
+        assert_eq!(full, Err(StoreError::TooLarge));
+    }
+
+    #[test]
+    fn tokens_are_stable_and_short_enough() {
+        assert_eq!(token("c-1"), token("c-1"));
+        assert_ne!(token("c-1"), token("c-2"));
+        assert_eq!(token(&"long".repeat(100)).len(), 32);
+    }
+}

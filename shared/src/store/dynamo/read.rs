@@ -14,7 +14,7 @@ use super::{Attributes, DynamoStore, fault, key_attributes, to_item};
 /// Keys of one BatchGetItem.
 const BATCH_MAX: usize = 100;
 /// Calls for one batch: what comes back unprocessed is asked for again.
-const ROUNDS_MAX: u32 = 8;
+const ROUNDS_MAX: u32 = 6;
 /// Pages read for one page of ours; the service may answer with empty ones.
 const PAGES_MAX: u32 = 64;
 

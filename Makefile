@@ -1,0 +1,61 @@
+# The front door. Needs Rust, Python 3.10 or newer with venv, a C linker, and make; the rest is installed below .local.
+PYTHON ?= python3
+STACK := $(PYTHON) infra/local/stack.py
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam package deploy
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+up: ## Build, start the local stack, deploy template.yaml, seed, run the sample journey (JOURNEY=no leaves it out)
+	@$(STACK) up $(if $(filter no,$(JOURNEY)),--no-journey)
+
+down: ## Stop the local stack; its data stays in .local
+	@$(STACK) down
+
+status: ## Show what runs and where
+	@$(STACK) status
+
+journey: ## Run the sample journey on the running stack
+	@$(STACK) journey
+
+token: ## Print a bearer token: ROLE=OPS_ADMIN, another OPS_* role, or ROLE=tenant TENANT=ten_...
+	@$(STACK) token $(if $(ROLE),$(ROLE),OPS_ADMIN) $(if $(TENANT),--tenant $(TENANT)) $(if $(APPLICATION),--application $(APPLICATION))
+
+run-billing: ## Start a billing run and wait until it is DRAINED (AS_OF=2027-01-31T01:00:00Z travels in time)
+	@$(STACK) run-billing $(if $(AS_OF),--as-of $(AS_OF))
+
+test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
+
+lint: ## Formatting, clippy with warnings denied, SAM's linter
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test e2e -- -D warnings
+	@$(STACK) validate
+
+fmt: ## Format the code
+	cargo fmt --all
+
+test-unit: ## Unit, property, store, adapter and house-rule tests
+	cargo test --workspace
+
+test-sdk: ## Stripe's own SDK against the gateway sandbox
+	@$(STACK) sdk-check
+
+test-e2e: ## The end-to-end suite on a stack of its own (TEST=name picks tests)
+	@$(STACK) e2e $(TEST)
+
+test-iam: ## The end-to-end suite with the emulator enforcing each function's role
+	@$(STACK) e2e --auth $(TEST)
+
+package: ## arm64 zips of the shipped profile in dist/, at most 3.5 MB each (FUNCTION=name builds one)
+	@$(STACK) package $(FUNCTION)
+
+deploy: package ## Package and deploy to AWS: STAGE=dev, staging or prod
+	@$(STACK) deploy $(STAGE)
+
+ifeq ($(filter deploy,$(MAKECMDGOALS)) $(STAGE),deploy )
+$(error which stage? make deploy STAGE=dev, staging or prod)
+endif

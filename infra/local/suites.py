@@ -1,0 +1,69 @@
+"""Test runs that need running programs: the end-to-end suite on a stack of its own, Stripe's SDK against the sandbox,
+and SAM's linter. Each cleans up after itself, whatever happens."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import tools
+from console import Failure, say, step
+from processes import Daemon, free_ports
+from settings import CHECKOUT, HERE, REGION, Settings
+
+SDK_CHECK = CHECKOUT / "tests" / "gateway-sandbox" / "sdk" / "check_stripe_sdk.py"
+
+
+def end_to_end(up, down, enforce_iam, names):
+    """A fresh stack on free ports, the suite against it, and everything stopped again. The logs stay if it failed."""
+    parent = CHECKOUT / ".local"
+    parent.mkdir(exist_ok=True)
+    emulator_port, sandbox_port = free_ports(2)
+    settings = Settings(
+        home=Path(tempfile.mkdtemp(prefix="e2e-", dir=parent)), stage="e2e",
+        emulator_port=emulator_port, sandbox_port=sandbox_port, enforce_iam=enforce_iam,
+    )
+    passed = False
+    try:
+        variables = up(settings, with_journey=False, for_tests=True)
+        step("running the end-to-end suite" + (" with roles enforced" if enforce_iam else ""))
+        tools.cargo("test", "--workspace", "--test", "e2e", "--", *names, env=settings.tool_env() | variables)
+        passed = True
+    finally:
+        down(settings)
+        if passed:
+            shutil.rmtree(settings.home, ignore_errors=True)
+        else:
+            say(f"logs of the stack: {settings.home}")
+
+
+def stripe_sdk(directory):
+    """Stripe's official Python SDK as a client nobody here wrote."""
+    python = tools.environment(directory / "sdkvenv", HERE / "requirements-sdk.txt") / "bin" / "python"
+    tools.build(for_tests=True)
+    with tempfile.TemporaryDirectory(prefix="sdk-") as scratch:
+        [port] = free_ports(1)
+        sandbox = Daemon("sandbox", Path(scratch), port)
+        program = tools.target_directory() / "debug" / "gateway-sandbox"
+        url = f"http://127.0.0.1:{port}"
+        import cloud
+
+        try:
+            sandbox.start(
+                [str(program), "--port", str(port)], {"PATH": "/usr/bin:/bin"}, "",
+                lambda: cloud.answers(f"{url}/__sandbox/health"),
+            )
+            step("Stripe's SDK against the sandbox")
+            env = os.environ | {"SANDBOX_URL": url}
+            done = subprocess.run([str(python), str(SDK_CHECK), url], env=env, stdin=subprocess.DEVNULL, check=False)
+        finally:
+            sandbox.stop()
+    if done.returncode != 0:
+        raise Failure("Stripe's SDK and the sandbox disagree (see above)")
+
+
+def validate_template(sam, settings):
+    command = [str(sam), "validate", "--lint", "--template-file", "template.yaml", "--region", REGION]
+    tools.run(command, "sam validate --lint", env=settings.tool_env())
+    say("template.yaml: valid, no lint findings")

@@ -1,0 +1,6 @@
+//! The real use cases on the memory store with a scripted gateway: what happens when answers are lost, processes die
+//! and messages come twice. Judged by the scripted gateway's own ledger.
+
+mod charging;
+mod runs;
+mod world;

@@ -1,0 +1,262 @@
+//! Sample rows for the store suites. Ids are random, so that suites can share the tables of a deployed stack.
+
+use domain::calendar::{Interval, Period};
+use domain::charge::{DeclineClass, Doubt, GatewayName, Heard, LiveAttempt, Trigger};
+use domain::contact::Contact;
+use domain::cycle::{Attempt, Cycle, Outcome, State};
+use domain::dunning::DunningCase;
+use domain::event::{Actor, Event, Fact};
+use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
+use domain::method::{self, MaskedCard, PaymentMethod, Sealed};
+use domain::money::Money;
+use domain::onboarding::{self, Application, CheckItem, Consents, Tenant};
+use domain::plan::{Addon, Line, Plan, PlanSnapshot};
+use domain::run::Run;
+use domain::subscription::{Status, Subscription};
+use domain::{Date, Timestamp};
+use serde_json::json;
+use shared::store::{Commit, Control, IdempotencyRow, InboxRow, Record, Write};
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub fn day(text: &str) -> Date {
+    text.parse().unwrap()
+}
+
+/// An instant of the suites plus seconds.
+pub fn t(seconds: i64) -> Timestamp {
+    Timestamp::from_second(at("2026-12-01T00:00:00Z").as_second() + seconds).unwrap()
+}
+
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{:032x}", rand::random::<u128>())
+}
+
+pub fn request_id() -> RequestId {
+    RequestId::new(ulid(t(0), rand::random()))
+}
+
+pub fn subscription_id() -> SubscriptionId {
+    request_id().subscription()
+}
+
+/// A commit with a fresh id.
+pub fn commit(writes: Vec<Write>, events: Vec<Event>) -> Commit {
+    Commit { id: unique("c"), writes, events }
+}
+
+pub fn insert(record: impl Into<Record>) -> Commit {
+    commit(vec![Write::New(record.into())], Vec::new())
+}
+
+pub fn replace(record: impl Into<Record>) -> Commit {
+    commit(vec![Write::Replace(record.into())], Vec::new())
+}
+
+pub fn snapshot() -> PlanSnapshot {
+    let line = |code: &str, amount| Line { code: code.to_owned(), amount };
+    let lines = vec![line("standard", 77_000), line("extra_branch", 22_000), line("ai_assistant", 33_000)];
+    PlanSnapshot { code: "standard".into(), version: 1, interval: Interval::Month, lines, retry_days: vec![1, 3, 7] }
+}
+
+pub fn subscription() -> Subscription {
+    let id = subscription_id();
+    Subscription {
+        tenant_id: id.request().tenant(),
+        id,
+        plan: snapshot(),
+        amount: Money::krw(132_000),
+        gateway: GatewayName::Toss,
+        method_id: MethodId::new(ulid(t(0), rand::random())),
+        status: Status::Active,
+        anchor: Some(day("2026-11-01")),
+        paid: Some(0),
+        tries: 0,
+        due_at: Some(t(0)),
+        live: None,
+        dunning: None,
+        approved_at: Some(t(-86_400)),
+        stopped_at: None,
+        first_decline: None,
+        parked: false,
+        created_at: t(-86_500),
+        version: 0,
+    }
+}
+
+/// As large as an ordinary subscription gets: a live attempt in doubt inside an open dunning case.
+pub fn busy_subscription() -> Subscription {
+    let row = subscription();
+    let doubt = Doubt { heard: Heard::Refusal, empty: 1, last_empty_at: Some(t(7_300)), looks: 12 };
+    let live = LiveAttempt {
+        index: 101,
+        seq: 0,
+        n: 4,
+        trigger: Trigger::Renewal,
+        token: format!("{:032x}", rand::random::<u128>()),
+        lease_until: t(90),
+        started_at: t(0),
+        amount: 132_000,
+        gateway: GatewayName::Stripe,
+        method_id: row.method_id.clone(),
+        secret: "5b6d9f8e-0c1a-4d2b-9e3f-7a8b9c0d1e2f".into(),
+        request: 1,
+        intent: Some("pi_3QAbCdEfGhIjKlMn0123AbCd".into()),
+        unknown: Some(doubt),
+    };
+    let dunning = DunningCase {
+        step: 2,
+        opened_at: t(-600_000),
+        deadline: t(4_800),
+        next_at: Some(t(4_800)),
+        class: DeclineClass::Soft,
+        code: "NOT_ENOUGH_BALANCE_IN_ACCOUNT".into(),
+    };
+    Subscription { gateway: GatewayName::Stripe, live: Some(live), dunning: Some(dunning), tries: 4, ..row }
+}
+
+pub fn cycle(subscription: &SubscriptionId, index: u32, seq: u32) -> Cycle {
+    Cycle {
+        subscription_id: subscription.clone(),
+        index,
+        seq,
+        period: Period { start: day("2026-12-01"), end: day("2027-01-01") },
+        lines: snapshot().lines,
+        amount: Money::krw(132_000),
+        state: State::Open,
+        attempts: Vec::new(),
+        intent: None,
+        refunded: 0,
+        version: 0,
+    }
+}
+
+pub fn attempt(n: u32, outcome: Outcome) -> Attempt {
+    let declined = outcome == Outcome::Declined;
+    Attempt {
+        n,
+        gateway: GatewayName::Stripe,
+        method_id: MethodId::new(ulid(t(0), rand::random())),
+        outcome,
+        class: declined.then_some(DeclineClass::Soft),
+        code: declined.then(|| "insufficient_funds".to_owned()),
+        charge_id: Some(format!("ch_3QAbCdEfGhIjKlMn0123AbC{n}")),
+        at: t(i64::from(n) * 86_400),
+    }
+}
+
+pub fn contact() -> Contact {
+    Contact { name: "김원장".into(), email: "owner@example.kr".into(), phone: "010-1234-5678".into() }
+}
+
+pub fn application() -> Application {
+    Application {
+        id: request_id(),
+        status: onboarding::Status::Submitted,
+        business_name: "마음정원 심리상담센터".into(),
+        business_number: Some("1234567891".into()),
+        category: None,
+        region: Some("서울".into()),
+        contact: contact(),
+        plan_code: "standard".into(),
+        addon_codes: vec!["sms".into()],
+        note: None,
+        checklist: vec![CheckItem { item: "사업자등록증".into(), checked: true }],
+        consents: Consents { version: onboarding::CONSENT_TEXT_VERSION.into(), at: t(0) },
+        customer_key: unique("customer"),
+        stripe_customer: None,
+        method_id: None,
+        subscription_id: None,
+        decision: None,
+        submitted_at: t(0),
+        version: 0,
+    }
+}
+
+pub fn tenant() -> Tenant {
+    Tenant::of(&application(), t(5))
+}
+
+pub fn plan(code: &str, version: u32, on_sale: bool) -> Plan {
+    Plan {
+        code: code.into(),
+        version,
+        name: "스탠다드".into(),
+        description: "상담사 3인 이하".into(),
+        price: Money::krw(77_000),
+        interval: Interval::Month,
+        addons: vec![Addon { code: "sms".into(), name: "문자".into(), price: Money::krw(11_000) }],
+        on_sale,
+        retry_days: vec![1, 3, 7],
+    }
+}
+
+pub fn method(tenant: &TenantId) -> PaymentMethod {
+    let sealed = || Sealed { kid: "k1".into(), data: unique("sealed") };
+    PaymentMethod {
+        id: MethodId::new(ulid(t(0), rand::random())),
+        tenant_id: tenant.clone(),
+        gateway: GatewayName::Toss,
+        status: method::Status::Active,
+        card: MaskedCard {
+            brand: Some("신한".into()),
+            last4: Some("1234".into()),
+            exp_month: Some(12),
+            exp_year: Some(2030),
+        },
+        token: sealed(),
+        customer: sealed(),
+        holder_name: None,
+        token_hash: unique("hash"),
+        created_at: t(1),
+        version: 0,
+    }
+}
+
+pub fn run(started_at: Timestamp) -> Run {
+    Run::new(RunId::new(ulid(started_at, rand::random())), Some(t(0)), 1, started_at)
+}
+
+pub fn control(name: &str) -> Control {
+    Control {
+        name: name.into(),
+        value: json!({"paused": false, "until": -3, "by": null, "list": [1, "a"]}),
+        version: 0,
+    }
+}
+
+pub fn idempotency() -> IdempotencyRow {
+    IdempotencyRow {
+        key: unique("caller#POST /x"),
+        request_hash: "00ff".into(),
+        result: json!({"id": "x"}),
+        expires_at: t(86_400),
+        version: 0,
+    }
+}
+
+pub fn inbox() -> InboxRow {
+    InboxRow {
+        key: unique("stripe#evt"),
+        kind: "charge.succeeded".into(),
+        outcome: "applied".into(),
+        expires_at: t(86_400),
+        version: 0,
+    }
+}
+
+/// An event about `subject`, stamped by its own instant.
+pub fn event(subject: &str, at: Timestamp) -> Event {
+    let fact = Fact::new("cycle.paid", subject).with("amount", 132_000).with("status", "PAID");
+    Event {
+        id: EventId::new(ulid(at, rand::random())),
+        at,
+        kind: fact.kind.to_owned(),
+        subject: fact.subject,
+        actor: Actor::System("billing_shard".into()),
+        reason: None,
+        changes: fact.changes,
+    }
+}
