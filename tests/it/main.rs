@@ -2,6 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
 mod flows;
+mod gateway_contract;
+mod gateway_house;
+mod gateway_refunds;
+mod gateway_registration;
+mod gateway_script;
+mod gateway_transport;
+mod gateway_webhook;
 mod store_checks;
 mod store_conformance;
 mod store_faults;

@@ -19,14 +19,35 @@ pub use settings::{ConfigError, IpAllowList, Settings};
 use crate::auth::Tokens;
 use crate::auth::log_in::LogIn;
 use crate::crypto::AesVault;
+use crate::gateway::sandbox_clock::{self, ClockNotSet};
+use crate::gateway::stripe::Stripe;
+use crate::gateway::toss::Toss;
+use crate::gateway::{ApiKeys, Gateways, transport};
 use crate::jobs::{SqsHints, SqsShards};
 use crate::ports::{Clock, Hints, Random, Shards, Vault};
 use crate::secrets::cache::CachedSecrets;
-use crate::secrets::{Secrets, SecretsManager};
+use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
+use crate::usecase::Charging;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
+
+/// The gateway sandbox of a local stack.
+pub struct Sandbox {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Sandbox {
+    /// Moves the sandbox's clock to ours; it never goes back.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn set_clock(&self, now: Timestamp) -> Result<(), ClockNotSet> {
+        sandbox_clock::set_clock(&self.http, &self.url, now).await
+    }
+}
 
 /// Everything a function can be assembled from. No `Debug`.
 pub struct Env {
@@ -37,6 +58,7 @@ pub struct Env {
     store: OnceLock<Arc<dyn Store>>,
     secrets: OnceLock<Arc<dyn Secrets>>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
+    http: OnceLock<reqwest::Client>,
 }
 
 impl Env {
@@ -57,6 +79,7 @@ impl Env {
             store: OnceLock::new(),
             secrets: OnceLock::new(),
             sqs: OnceLock::new(),
+            http: OnceLock::new(),
         })
     }
 
@@ -108,6 +131,50 @@ impl Env {
     #[must_use]
     pub fn shards(&self) -> Arc<dyn Shards> {
         Arc::new(SqsShards::new(self.sqs(), self.settings.billing_shards_queue_url.clone()))
+    }
+
+    /// Both gateways, over one HTTP client.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn gateways(&self) -> Result<Gateways, ConfigError> {
+        let keys = |name| Arc::new(GatewayKeys::new(self.secrets(), name)) as Arc<dyn ApiKeys>;
+        let (http, settings) = (self.http()?, &self.settings);
+        let toss = Toss::new(http.clone(), settings.toss_api_base.as_str(), keys(SecretName::Toss));
+        let stripe = Stripe::new(http, settings.stripe_api_base.as_str(), keys(SecretName::Stripe));
+        Ok(Gateways { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+    }
+
+    /// What moves money: the template's charge set.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn charging(&self) -> Result<Charging, ConfigError> {
+        Ok(Charging {
+            store: self.store(),
+            gateways: self.gateways()?,
+            vault: self.vault(),
+            clock: self.clock(),
+            random: Arc::clone(&self.random),
+            hints: self.hints(),
+        })
+    }
+
+    /// The sandbox that follows our clock; `None` wherever real gateways are used.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn sandbox(&self) -> Result<Option<Sandbox>, ConfigError> {
+        let sandbox = |url: &String| Ok(Sandbox { http: self.http()?, url: url.clone() });
+        self.settings.sandbox_url.as_ref().map(sandbox).transpose()
+    }
+
+    fn http(&self) -> Result<reqwest::Client, ConfigError> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        let client = transport::client().map_err(|_| ConfigError::new("TLS", "does not start"))?;
+        Ok(self.http.get_or_init(|| client).clone())
     }
 
     fn sqs(&self) -> aws_sdk_sqs::Client {

@@ -31,3 +31,14 @@ impl ApiKeys for Vec<ApiKey> {
         Ok(self.clone())
     }
 }
+
+/// The current key.
+pub(super) async fn current(keys: &dyn ApiKeys) -> Result<ApiKey, KeysUnavailable> {
+    keys.versions().await?.into_iter().next().ok_or(KeysUnavailable)
+}
+
+/// The key of exactly this version, or why there is none: nothing was sent then.
+pub(super) async fn of_version(keys: &dyn ApiKeys, version: &str) -> Result<ApiKey, &'static str> {
+    let versions = keys.versions().await.map_err(|KeysUnavailable| "keys_unavailable")?;
+    versions.into_iter().find(|key| key.version == version).ok_or("key_version_gone")
+}

@@ -8,16 +8,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::charge::{Answer, GatewayName, Lookup};
+use domain::charge::{Answer, GatewayName, Heard, Lookup};
 use domain::method::MaskedCard;
 use domain::money::Money;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+mod json;
 pub mod keys;
+pub mod sandbox_clock;
 pub mod stripe;
 pub mod toss;
-mod transport;
+pub mod transport;
+pub mod webhook;
 
 pub use keys::{ApiKey, ApiKeys, KeysUnavailable};
 
@@ -50,6 +53,16 @@ pub trait Gateway: Send + Sync {
 
     /// Forgets a method at the gateway. A method already gone is a success.
     async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError>;
+}
+
+/// What the answer to a *resend* proves about the attempt. A refusal (wrong key, missing contract) is about this send
+/// alone: the first one may have captured, so it stays unknown. Everything else speaks for the attempt.
+#[must_use]
+pub fn of_resend(answer: Answer) -> Answer {
+    match answer {
+        Answer::Refused { code } => Answer::Unknown { heard: Heard::Nothing, code: Some(code), intent: None },
+        Answer::Captured(_) | Answer::Declined(_) | Answer::Unknown { .. } => answer,
+    }
 }
 
 /// The adapters a function was given, by name.

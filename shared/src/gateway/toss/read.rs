@@ -1,0 +1,208 @@
+//! Reads Toss answers. Pure. Status first, body second: an unreadable body proves nothing, whatever the status.
+//!
+//! Invariant: a 200 counts only for the order id that was asked about; amounts are passed on as Toss says them.
+
+use domain::charge::{Answer, Capture, Decline, DeclineClass, Heard, Lookup};
+use domain::method::MaskedCard;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::super::json::{money, owned, text};
+use super::super::transport::Reply;
+use super::super::{GatewayError, Refund, RefundAnswer, Registered};
+use super::codes::{self, Class};
+use super::issuers;
+
+/// The code of an error body; `None` when the body is not one of Toss's.
+fn code(reply: &Reply) -> Option<String> {
+    owned(&reply.json()?, "code")
+}
+
+fn unknown(heard: Heard, code: Option<String>) -> Answer {
+    Answer::Unknown { heard, code, intent: None }
+}
+
+fn decline(class: DeclineClass, code: String) -> Answer {
+    Answer::Declined(Decline { class, code, intent: None, charge_id: None })
+}
+
+/// The answer to an approval.
+pub(super) fn charge(reply: &Reply, order_id: &str) -> Answer {
+    if reply.ok() {
+        return match payment(reply, order_id) {
+            Lookup::Found(answer) => answer,
+            Lookup::Pending | Lookup::NotFound | Lookup::Failed => unknown(Heard::Error, Some("not_final".into())),
+        };
+    }
+    let Some(code) = code(reply) else { return unknown(Heard::Error, None) };
+    match codes::classify(reply.status, &code) {
+        Class::Hard => decline(DeclineClass::Hard, code),
+        Class::Soft => decline(DeclineClass::Soft, code),
+        Class::Config => Answer::Refused { code },
+        Class::Unknown(heard) => unknown(heard, Some(code)),
+    }
+}
+
+/// The answer to a lookup by order id.
+pub(super) fn find(reply: &Reply, order_id: &str) -> Lookup {
+    if reply.ok() {
+        return payment(reply, order_id);
+    }
+    match code(reply).as_deref() {
+        Some("NOT_FOUND_PAYMENT") if reply.status == 404 => Lookup::NotFound,
+        Some(_) | None => Lookup::Failed,
+    }
+}
+
+/// What a Payment object says about an order.
+fn payment(reply: &Reply, order_id: &str) -> Lookup {
+    let unreadable = |why: &str| Lookup::Found(unknown(Heard::Error, Some(why.to_owned())));
+    let Some(payment) = reply.json() else { return unreadable("unreadable") };
+    if text(&payment, "orderId") != Some(order_id) {
+        return unreadable("order_id_differs");
+    }
+    match text(&payment, "status") {
+        // Cancelled money was captured first; giving back is another story. totalAmount never changes.
+        Some("DONE" | "CANCELED" | "PARTIAL_CANCELED") => match captured(&payment, order_id) {
+            Some(capture) => Lookup::Found(Answer::Captured(capture)),
+            None => unreadable("unreadable_payment"),
+        },
+        Some(status @ ("ABORTED" | "EXPIRED")) => Lookup::Found(failed(&payment, status)),
+        Some("READY" | "IN_PROGRESS" | "WAITING_FOR_DEPOSIT") => Lookup::Pending,
+        Some(_) | None => unreadable("unlisted_status"),
+    }
+}
+
+fn captured(payment: &Value, order_id: &str) -> Option<Capture> {
+    Some(Capture {
+        order_id: order_id.to_owned(),
+        payment_id: owned(payment, "paymentKey")?,
+        charge_id: None,
+        amount: money(payment, "totalAmount", "currency")?,
+    })
+}
+
+/// An aborted payment is final whatever its code, so an unlisted one is a soft decline here.
+fn failed(payment: &Value, status: &str) -> Answer {
+    let code = payment.get("failure").and_then(|failure| owned(failure, "code")).unwrap_or_else(|| status.to_owned());
+    let class = match codes::classify(400, &code) {
+        Class::Hard => DeclineClass::Hard,
+        Class::Soft | Class::Unknown(_) | Class::Config => DeclineClass::Soft,
+    };
+    decline(class, code)
+}
+
+/// The answer to an issue: a billing key, for the customer key it was asked for.
+///
+/// # Errors
+/// As [`GatewayError`] says.
+pub(super) fn issued(reply: &Reply, customer_key: &str) -> Result<Registered, GatewayError> {
+    if !reply.ok() {
+        return Err(issue_refused(reply));
+    }
+    let billing = reply.json().ok_or(GatewayError::Unknown)?;
+    if text(&billing, "customerKey") != Some(customer_key) {
+        return Err(GatewayError::NotFound);
+    }
+    let token = owned(&billing, "billingKey").ok_or(GatewayError::Unknown)?;
+    Ok(Registered {
+        token: SecretString::from(token),
+        customer: SecretString::from(customer_key.to_owned()),
+        card: card(&billing),
+        holder_name: None,
+    })
+}
+
+fn issue_refused(reply: &Reply) -> GatewayError {
+    let Some(code) = code(reply) else { return GatewayError::Unknown };
+    match code.as_str() {
+        // An authKey that never was, was used up, or was made for another customer.
+        "NOT_FOUND_BILLING" | "NOT_MATCHES_CUSTOMER_KEY" => return GatewayError::NotFound,
+        refused if codes::refused_at_registration(refused) => return GatewayError::Declined { code },
+        _ => {}
+    }
+    other_refusal(reply.status, code)
+}
+
+fn other_refusal(status: u16, code: String) -> GatewayError {
+    match codes::classify(status, &code) {
+        Class::Hard | Class::Soft => GatewayError::Declined { code },
+        Class::Config => GatewayError::Config { code },
+        // Temporary although 4xx; the same call with the same key is safe.
+        Class::Unknown(Heard::Refusal) if code != "PROVIDER_ERROR" && status != 429 => GatewayError::Rejected { code },
+        Class::Unknown(_) => GatewayError::Unknown,
+    }
+}
+
+/// The masked face of a card. Toss never says when it expires, and masks even the last digit.
+fn card(billing: &Value) -> MaskedCard {
+    let Some(card) = billing.get("card") else { return MaskedCard::default() };
+    let brand = text(card, "issuerCode").map(|code| issuers::name(code).unwrap_or(code).to_owned());
+    let last4 = text(card, "number").and_then(|number| number.get(number.len().checked_sub(4)?..));
+    MaskedCard { brand, last4: last4.map(str::to_owned), exp_month: None, exp_year: None }
+}
+
+/// The answer to a deletion. The body of a 200 is empty.
+///
+/// # Errors
+/// As [`GatewayError`] says.
+pub(super) fn deleted(reply: &Reply) -> Result<(), GatewayError> {
+    if reply.ok() {
+        return Ok(());
+    }
+    let code = code(reply).ok_or(GatewayError::Unknown)?;
+    match code.as_str() {
+        "ALREADY_REMOVED_BILLING_KEY" => Ok(()),
+        "NOT_FOUND_BILLING" | "INVALID_BILL_KEY_REQUEST" => Err(GatewayError::NotFound),
+        _ => Err(other_refusal(reply.status, code)),
+    }
+}
+
+/// What a cancel's answer says.
+pub(super) enum Cancelled {
+    Answer(RefundAnswer),
+    /// Perhaps this very refund was done before: only the payment's list of cancels can tell.
+    Ask {
+        code: String,
+    },
+}
+
+/// The answer to a cancel.
+pub(super) fn cancelled(reply: &Reply, refund: &Refund<'_>) -> Cancelled {
+    let unknown = |code| Cancelled::Answer(RefundAnswer::Unknown { code });
+    if reply.ok() {
+        let done = reply.json().and_then(|payment| own_cancel(&payment, refund));
+        return done.map_or_else(|| unknown(Some("cancel_not_listed".into())), Cancelled::Answer);
+    }
+    match code(reply) {
+        Some(code) if codes::perhaps_refunded(&code) => Cancelled::Ask { code },
+        Some(code) if codes::refund_refused(&code) => Cancelled::Answer(RefundAnswer::Refused { code }),
+        // Our keys too: fixing them and asking again must find the refund still open.
+        code => unknown(code),
+    }
+}
+
+/// Decides a doubtful cancel by the payment: our cancel is in its list, or it was never done.
+pub(super) fn asked(reply: &Reply, refund: &Refund<'_>, code: String) -> RefundAnswer {
+    let payment = reply.ok().then(|| reply.json()).flatten();
+    match payment.filter(|payment| text(payment, "paymentKey") == Some(refund.payment_id)) {
+        Some(payment) => own_cancel(&payment, refund).unwrap_or(RefundAnswer::Refused { code }),
+        None => RefundAnswer::Unknown { code: Some(code) },
+    }
+}
+
+/// Our cancel in a payment's list, recognised by its reason.
+fn own_cancel(payment: &Value, refund: &Refund<'_>) -> Option<RefundAnswer> {
+    let cancels = payment.get("cancels")?.as_array()?;
+    let own = cancels.iter().find(|cancel| text(cancel, "cancelReason") == Some(refund.refund_id))?;
+    let gateway_refund_id = owned(own, "transactionKey")?;
+    Some(match text(own, "cancelStatus") {
+        Some("IN_PROGRESS") => RefundAnswer::Pending { gateway_refund_id },
+        Some("ABORTED") => RefundAnswer::Refused { code: "ABORTED".into() },
+        Some(_) | None => RefundAnswer::Done { gateway_refund_id },
+    })
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

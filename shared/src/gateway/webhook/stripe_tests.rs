@@ -1,0 +1,140 @@
+//! Every event of facts/stripe.md §6.5, and what nobody promised.
+
+use domain::charge::{Capture, Decline, DeclineClass};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::*;
+
+const ORDER: &str = "01KAS9Z0000000000000000000-3-0";
+
+fn event(event_type: &str, object: Value) -> StripeEvent {
+    let body = json!({
+        "id": "evt_1", "object": "event", "api_version": "2026-10-28.endive", "created": 1795300101, "livemode": false,
+        "type": event_type, "data": {"object": object, "previous_attributes": {}}, "request": {"id": null},
+    });
+    parse_stripe(body.to_string().as_bytes()).ok().unwrap()
+}
+
+fn intent(order_id: Value) -> Value {
+    json!({
+        "id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount_received": 33000, "currency": "krw",
+        "latest_charge": "ch_1", "metadata": {"order_id": order_id},
+    })
+}
+
+#[test]
+fn a_success_reports_a_capture_of_our_billable() {
+    let event = event("payment_intent.succeeded", intent(json!(ORDER)));
+    assert!(matches!(event.kind, StripeKind::PaymentSucceeded));
+    assert_eq!((event.id.as_str(), event.livemode), ("evt_1", false));
+    assert_eq!(event.created.map(|at| at.as_second()), Some(1_795_300_101));
+    let (billable, answer) = event.report.unwrap();
+    assert_eq!((billable.index, billable.seq), (3, 0));
+    let capture = Capture {
+        order_id: ORDER.into(),
+        payment_id: "pi_1".into(),
+        charge_id: Some("ch_1".into()),
+        amount: Money::krw(33_000),
+    };
+    assert_eq!(answer, Answer::Captured(capture));
+}
+
+#[test]
+fn a_failure_reports_a_decline_with_its_charge() {
+    let mut object = intent(json!(ORDER));
+    object["status"] = json!("requires_payment_method");
+    object["last_payment_error"] =
+        json!({"code": "card_declined", "decline_code": "insufficient_funds", "charge": "ch_2"});
+    let event = event("payment_intent.payment_failed", object);
+    assert!(matches!(event.kind, StripeKind::PaymentFailed));
+    let decline = Decline {
+        class: DeclineClass::Soft,
+        code: "insufficient_funds".into(),
+        intent: Some("pi_1".into()),
+        charge_id: Some("ch_2".into()),
+    };
+    assert_eq!(event.report.map(|(_, answer)| answer), Some(Answer::Declined(decline)));
+}
+
+#[test]
+fn payments_that_are_not_ours_report_nothing() {
+    for order_id in [json!(null), json!("order-77"), json!(format!("{ORDER}-1")), json!(5)] {
+        let event = event("payment_intent.succeeded", intent(order_id));
+        assert!(event.report.is_none());
+    }
+    let mut unfinished = intent(json!(ORDER));
+    unfinished["status"] = json!("processing");
+    assert!(event("payment_intent.succeeded", unfinished).report.is_none(), "only a succeeded intent captured");
+}
+
+#[test]
+fn refunds_tell_ours_from_the_dashboards() {
+    let object = json!({
+        "id": "re_1", "object": "refund", "amount": 1000, "currency": "krw", "charge": "ch_1", "payment_intent": "pi_1",
+        "status": "failed", "metadata": {"refund_id": "rf_1"},
+    });
+    for event_type in ["refund.created", "refund.updated", "refund.failed"] {
+        let StripeKind::Refund { gateway_refund_id, refund_id, payment_id, charge_id, amount, state } =
+            event(event_type, object.clone()).kind
+        else {
+            panic!("a refund")
+        };
+        assert_eq!((gateway_refund_id.as_str(), refund_id.as_deref()), ("re_1", Some("rf_1")));
+        assert_eq!((payment_id.as_deref(), charge_id.as_deref()), (Some("pi_1"), Some("ch_1")));
+        assert_eq!((amount, state), (Some(Money::krw(1_000)), RefundState::Failed));
+    }
+    let charge = json!({"id": "ch_1", "payment_intent": {"id": "pi_1"}, "amount_refunded": 1000, "currency": "krw"});
+    let StripeKind::ChargeRefunded { charge_id, payment_id, refunded } = event("charge.refunded", charge).kind else {
+        panic!("a refunded charge")
+    };
+    assert_eq!((charge_id.as_str(), payment_id.as_deref(), refunded), ("ch_1", Some("pi_1"), Some(Money::krw(1_000))));
+}
+
+#[test]
+fn methods_setups_and_disputes() {
+    let object = json!({"id": "pm_1", "customer": null, "card": {"brand": "visa", "last4": "1881", "exp_year": 2032}});
+    let StripeKind::MethodRemoved { token } = event("payment_method.detached", object.clone()).kind else { panic!() };
+    assert_eq!(token.expose_secret(), "pm_1");
+    let updated = event("payment_method.automatically_updated", object).kind;
+    let StripeKind::MethodUpdated { card, .. } = updated else { panic!() };
+    assert_eq!((card.last4.as_deref(), card.exp_year, card.exp_month), (Some("1881"), Some(2032), None));
+    let setup = json!({"id": "seti_1", "customer": "cus_1"});
+    let StripeKind::SetupSucceeded { customer, .. } = event("setup_intent.succeeded", setup.clone()).kind else {
+        panic!()
+    };
+    assert_eq!(customer.unwrap().expose_secret(), "cus_1");
+    assert!(matches!(event("setup_intent.setup_failed", setup).kind, StripeKind::SetupFailed { .. }));
+    let dispute = json!({"id": "dp_1", "charge": "ch_1", "payment_intent": "pi_1", "amount": 5, "currency": "krw",
+        "status": "needs_response", "reason": "fraudulent"});
+    for (event_type, end) in [("charge.dispute.created", false), ("charge.dispute.closed", true)] {
+        let StripeKind::Dispute { closed, status, .. } = event(event_type, dispute.clone()).kind else { panic!() };
+        assert_eq!((closed, status.as_str()), (end, "needs_response"));
+    }
+}
+
+#[test]
+fn unknown_types_and_shapes_are_unknown_not_errors() {
+    for (event_type, object) in [
+        ("invoice.paid", json!({"id": "in_1"})),
+        ("customer.subscription.deleted", json!({"id": "sub_1"})),
+        ("setup_intent.created", json!({"id": "seti_1"})),
+        ("refund.updated", json!({"id": "re_1", "status": "brand_new"})),
+        ("payment_method.detached", json!({})),
+        ("charge.dispute.created", json!(null)),
+    ] {
+        let event = event(event_type, object);
+        assert!(matches!(event.kind, StripeKind::Unknown) && event.report.is_none(), "{event_type}");
+        assert_eq!(event.event_type, event_type);
+    }
+}
+
+#[test]
+fn what_is_no_event_is_refused() {
+    let thin = json!({"id": "evt_1", "object": "v2.core.event", "type": "x"}).to_string();
+    let nameless = json!({"object": "event", "type": "x"}).to_string();
+    let typeless = json!({"object": "event", "id": "evt_1"}).to_string();
+    for raw in ["", "[]", "{", thin.as_str(), nameless.as_str(), typeless.as_str()] {
+        assert!(parse_stripe(raw.as_bytes()).is_err(), "{raw}");
+    }
+}
