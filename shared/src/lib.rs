@@ -3,10 +3,16 @@
 //! `config` reads the environment and builds clients; nothing here reads a clock or makes randomness.
 
 pub mod api;
+pub mod auth;
+pub mod config;
 pub mod crypto;
 pub mod gateway;
+pub mod jobs;
 pub mod ports;
+pub mod secrets;
 pub mod store;
+pub mod telemetry;
 pub mod usecase;
+pub mod web;
 
 pub use domain;

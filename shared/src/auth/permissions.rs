@@ -1,0 +1,127 @@
+//! Who may call what: the one table, read by the authorizer, by every handler and by the tests.
+
+use http::Method;
+
+use super::Role;
+
+const OPS: &[Role] = &[Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const ADMIN: &[Role] = &[Role::OpsAdmin];
+const PAYERS: &[Role] = &[Role::Tenant, Role::Applicant];
+const TENANT: &[Role] = &[Role::Tenant];
+const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const OWNER_OR_OPS: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
+
+/// Every route behind the authorizer. Public routes are not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    GetApplication,
+    ListApplications,
+    DecideApplication,
+    SetupPaymentMethod,
+    RegisterPaymentMethod,
+    ListPaymentMethods,
+    DeletePaymentMethod,
+    CreateSubscription,
+    ActivateSubscription,
+    RetrySubscription,
+    GetSubscription,
+    ListSubscriptions,
+    ListCycles,
+    StartRun,
+    ListRuns,
+}
+
+impl Route {
+    pub const ALL: [Route; 15] = [
+        Route::GetApplication,
+        Route::ListApplications,
+        Route::DecideApplication,
+        Route::SetupPaymentMethod,
+        Route::RegisterPaymentMethod,
+        Route::ListPaymentMethods,
+        Route::DeletePaymentMethod,
+        Route::CreateSubscription,
+        Route::ActivateSubscription,
+        Route::RetrySubscription,
+        Route::GetSubscription,
+        Route::ListSubscriptions,
+        Route::ListCycles,
+        Route::StartRun,
+        Route::ListRuns,
+    ];
+
+    /// Method, resource path as in template.yaml, and the roles let in.
+    const fn entry(self) -> (Method, &'static str, &'static [Role]) {
+        match self {
+            Route::GetApplication => (Method::GET, "/api/v1/onboarding/requests/{id}", APPLICANT_OR_OPS),
+            Route::ListApplications => (Method::GET, "/api/v1/onboarding/requests", OPS),
+            Route::DecideApplication => (Method::POST, "/api/v1/onboarding/requests/{id}/decision", ADMIN),
+            Route::SetupPaymentMethod => (Method::POST, "/api/v1/billing/payment-methods/setup", PAYERS),
+            Route::RegisterPaymentMethod => (Method::POST, "/api/v1/billing/payment-methods", PAYERS),
+            Route::ListPaymentMethods => (Method::GET, "/api/v1/billing/payment-methods", TENANT),
+            Route::DeletePaymentMethod => (Method::DELETE, "/api/v1/billing/payment-methods/{id}", TENANT),
+            Route::CreateSubscription => (Method::POST, "/api/v1/billing/subscriptions", PAYERS),
+            Route::ActivateSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/activate", ADMIN),
+            Route::RetrySubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/retry", PAYERS_OR_ADMIN),
+            Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
+            Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
+            Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
+            Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
+            Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+        }
+    }
+
+    #[must_use]
+    pub fn method(self) -> Method {
+        self.entry().0
+    }
+
+    /// The resource path, parameters in braces.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        self.entry().1
+    }
+
+    #[must_use]
+    pub fn allowed(self) -> &'static [Role] {
+        self.entry().2
+    }
+
+    #[must_use]
+    pub fn permits(self, role: Role) -> bool {
+        self.allowed().contains(&role)
+    }
+
+    /// The route of a method and a resource path, `None` when it is not one of ours.
+    #[must_use]
+    pub fn find(method: &str, resource: &str) -> Option<Route> {
+        Route::ALL.into_iter().find(|route| route.method().as_str() == method && route.path() == resource)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_once() {
+        for route in Route::ALL {
+            assert_eq!(Route::find(route.method().as_str(), route.path()), Some(route));
+            assert!(!route.allowed().is_empty());
+        }
+        assert_eq!(Route::find("PUT", "/api/v1/ops/runs"), None);
+        assert_eq!(Route::find("GET", "/api/v1/ops/runs/"), None);
+    }
+
+    #[test]
+    fn viewers_read_and_never_change() {
+        for route in Route::ALL {
+            let reads = route.method() == Method::GET;
+            assert!(reads || !(route.permits(Role::OpsViewer) || route.permits(Role::OpsFinance)), "{route:?}");
+        }
+        assert!(!Route::StartRun.permits(Role::Tenant));
+        assert!(!Route::DecideApplication.permits(Role::Applicant));
+    }
+}

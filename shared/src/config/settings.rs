@@ -1,0 +1,239 @@
+//! The variables every function has, read and checked.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use domain::calendar::ChargeWindow;
+
+/// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
+/// `main` prints errors with `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: &'static str,
+}
+
+impl ConfigError {
+    pub(super) fn new(variable: &'static str, problem: &'static str) -> ConfigError {
+        ConfigError { variable, problem }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration: {} {}", self.variable, self.problem)
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// How the environment is read; a closure in tests.
+pub(super) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A variable that must be there and say something.
+pub(super) fn required(read: Read<'_>, name: &'static str) -> Result<String, ConfigError> {
+    read(name).filter(|value| !value.is_empty()).ok_or(ConfigError::new(name, "is missing"))
+}
+
+/// A variable that must be there and may be empty.
+fn present(read: Read<'_>, name: &'static str) -> Result<String, ConfigError> {
+    read(name).ok_or(ConfigError::new(name, "is missing"))
+}
+
+/// Addresses that may deliver gateway events. Empty allows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpAllowList(Vec<IpAddr>);
+
+impl IpAllowList {
+    #[must_use]
+    pub fn allows(&self, address: &str) -> bool {
+        self.0.is_empty() || address.parse().is_ok_and(|ip: IpAddr| self.0.contains(&ip.to_canonical()))
+    }
+}
+
+/// What the variables say. None of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Prefix of every physical name.
+    pub stage: String,
+    /// Without a trailing slash.
+    pub toss_api_base: String,
+    pub stripe_api_base: String,
+    /// Whether a run may name its own instant.
+    pub time_travel: bool,
+    /// The gateway sandbox whose clock follows time travel; local stacks only.
+    pub sandbox_url: Option<String>,
+    /// Local hours of scheduled charges; `None` when there is no such limit.
+    pub charge_window: Option<ChargeWindow>,
+    pub runners: u32,
+    /// Requests a second each gateway account may send.
+    pub toss_rate: u32,
+    pub stripe_rate: u32,
+    pub webhook_allowed_ips: IpAllowList,
+    pub failed_charges_queue_url: String,
+    pub billing_shards_queue_url: String,
+}
+
+impl Settings {
+    pub(super) fn read(read: Read<'_>) -> Result<Settings, ConfigError> {
+        let stage = required(read, "STAGE")?;
+        if !stage.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            return Err(ConfigError::new("STAGE", "may have lower-case letters, digits and hyphens"));
+        }
+        let prod = stage == "prod";
+        let time_travel = match required(read, "TIME_TRAVEL")?.as_str() {
+            "allowed" if prod => return Err(ConfigError::new("TIME_TRAVEL", "is never allowed in prod")),
+            "allowed" => true,
+            "refused" => false,
+            _ => return Err(ConfigError::new("TIME_TRAVEL", "must be allowed or refused")),
+        };
+        let sandbox_url = match present(read, "SANDBOX_URL")?.as_str() {
+            "" => None,
+            _ if prod => return Err(ConfigError::new("SANDBOX_URL", "must be empty in prod")),
+            _ => Some(base_url(read, "SANDBOX_URL", prod)?),
+        };
+        Ok(Settings {
+            toss_api_base: base_url(read, "TOSS_API_BASE", prod)?,
+            stripe_api_base: base_url(read, "STRIPE_API_BASE", prod)?,
+            time_travel,
+            sandbox_url,
+            charge_window: charge_window(&required(read, "CHARGE_WINDOW")?)?,
+            runners: number(read, "RUNNERS", 16)?,
+            toss_rate: number(read, "TOSS_RATE", 10_000)?,
+            stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
+            webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
+            failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
+            billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
+            stage,
+        })
+    }
+}
+
+fn base_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<String, ConfigError> {
+    let url = required(read, name)?;
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| !prod));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['@', '?', '#', ' ']) => {
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        _ => Err(ConfigError::new(name, "must be a base URL (https in prod)")),
+    }
+}
+
+fn charge_window(text: &str) -> Result<Option<ChargeWindow>, ConfigError> {
+    match text {
+        "off" => Ok(None),
+        hours => ChargeWindow::parse(hours)
+            .map(Some)
+            .ok_or(ConfigError::new("CHARGE_WINDOW", "must be like 09:00-21:00, or off")),
+    }
+}
+
+fn number(read: Read<'_>, name: &'static str, max: u32) -> Result<u32, ConfigError> {
+    let number = required(read, name)?.parse().ok().filter(|n| (1..=max).contains(n));
+    number.ok_or(ConfigError::new(name, "must be a positive whole number in range"))
+}
+
+fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
+    let addresses =
+        addresses.map_err(|_| ConfigError::new("WEBHOOK_ALLOWED_IPS", "must be addresses, comma-separated"))?;
+    Ok(IpAllowList(addresses.into_iter().map(|ip| ip.to_canonical()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: [(&str, &str); 12] = [
+        ("STAGE", "local"),
+        ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
+        ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
+        ("TIME_TRAVEL", "allowed"),
+        ("SANDBOX_URL", "http://127.0.0.1:4570"),
+        ("CHARGE_WINDOW", "off"),
+        ("RUNNERS", "1"),
+        ("TOSS_RATE", "5"),
+        ("STRIPE_RATE", "25"),
+        ("WEBHOOK_ALLOWED_IPS", ""),
+        ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
+        ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
+    ];
+
+    fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {
+        let lookup = |name: &str| {
+            let changed = changes.iter().find(|(n, _)| *n == name).map(|(_, v)| v.map(str::to_owned));
+            changed.unwrap_or_else(|| LOCAL.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        };
+        Settings::read(&lookup)
+    }
+
+    #[test]
+    fn the_local_stack_reads() {
+        let settings = read(&[]).unwrap();
+        assert_eq!((settings.toss_api_base.as_str(), settings.charge_window), ("http://127.0.0.1:4570", None));
+        assert!(settings.time_travel && settings.sandbox_url.is_some());
+        assert!(settings.webhook_allowed_ips.allows("10.0.0.1"));
+    }
+
+    #[test]
+    fn every_missing_variable_is_named() {
+        for (name, _) in LOCAL {
+            assert_eq!(read(&[(name, None)]).unwrap_err().to_string(), format!("configuration: {name} is missing"));
+        }
+    }
+
+    #[test]
+    fn malformed_values_are_named_and_not_shown() {
+        for (name, value) in [
+            ("STAGE", "Local"),
+            ("TOSS_API_BASE", "api.tosspayments.com"),
+            ("TOSS_API_BASE", "https://user:secret@host"),
+            ("STRIPE_API_BASE", "ftp://x"),
+            ("TIME_TRAVEL", "yes"),
+            ("CHARGE_WINDOW", "21:00-09:00"),
+            ("RUNNERS", "0"),
+            ("RUNNERS", "17"),
+            ("TOSS_RATE", "2.5"),
+            ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
+        ] {
+            let shown = format!("{:?}", read(&[(name, Some(value))]).unwrap_err());
+            assert!(shown.starts_with(&format!("configuration: {name} ")) && !shown.contains(value), "{shown}");
+        }
+    }
+
+    #[test]
+    fn production_has_one_clock_real_gateways_and_tls() {
+        let prod: &[(&str, Option<&str>)] = &[
+            ("STAGE", Some("prod")),
+            ("TIME_TRAVEL", Some("refused")),
+            ("SANDBOX_URL", Some("")),
+            ("TOSS_API_BASE", Some("https://api.tosspayments.com")),
+            ("STRIPE_API_BASE", Some("https://api.stripe.com")),
+        ];
+        assert!(read(prod).is_ok());
+        for (name, value) in [
+            ("TIME_TRAVEL", "allowed"),
+            ("SANDBOX_URL", "https://sandbox"),
+            ("TOSS_API_BASE", "http://api.tosspayments.com"),
+        ] {
+            let changes: Vec<_> = [(name, Some(value))].into_iter().chain(prod.iter().copied()).collect();
+            assert!(read(&changes).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_allow_list_allows_nobody_else() {
+        let settings = read(&[("WEBHOOK_ALLOWED_IPS", Some("13.124.18.147, 2001:db8::1"))]).unwrap();
+        let list = settings.webhook_allowed_ips;
+        assert!(list.allows("13.124.18.147") && list.allows("2001:db8::1") && list.allows("::ffff:13.124.18.147"));
+        assert!(!list.allows("13.124.18.148") && !list.allows("") && !list.allows("x"));
+    }
+}

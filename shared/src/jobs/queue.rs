@@ -1,0 +1,95 @@
+//! Sending to our queues.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use domain::ids::SubscriptionId;
+use domain::settle::Hint;
+use serde_json::json;
+
+use crate::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
+
+/// Longest delay the queue takes.
+const DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// One queue behind a client.
+#[derive(Clone)]
+struct Queue {
+    client: Client,
+    url: String,
+}
+
+impl Queue {
+    async fn send(&self, body: String, delay: Duration) -> Result<(), QueueUnavailable> {
+        let seconds = i32::try_from(delay.min(DELAY_MAX).as_secs()).unwrap_or(0);
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        // The queue's own default applies to "no delay"; ours is zero.
+        match request.delay_seconds(seconds).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let code = error.as_service_error().and_then(|e| e.meta().code()).unwrap_or("no answer");
+                tracing::warn!(code, "queue");
+                Err(QueueUnavailable)
+            }
+        }
+    }
+}
+
+/// Hints to `failed-charges`. A hint that is lost is only logged: the due index is the truth.
+pub struct SqsHints(Queue);
+
+impl SqsHints {
+    #[must_use]
+    pub fn new(client: Client, url: String) -> SqsHints {
+        SqsHints(Queue { client, url })
+    }
+}
+
+#[async_trait]
+impl Hints for SqsHints {
+    async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint) {
+        let body = hint_body(subscription, order_id, hint);
+        if self.0.send(body, Duration::ZERO).await.is_err() {
+            tracing::warn!(subscription = subscription.as_str(), "hint lost");
+        }
+    }
+}
+
+/// Work to `billing-shards`.
+pub struct SqsShards(Queue);
+
+impl SqsShards {
+    #[must_use]
+    pub fn new(client: Client, url: String) -> SqsShards {
+        SqsShards(Queue { client, url })
+    }
+}
+
+#[async_trait]
+impl Shards for SqsShards {
+    async fn send(&self, message: &ShardMessage, delay: Duration) -> Result<(), QueueUnavailable> {
+        let body = serde_json::to_string(message).map_err(|_| QueueUnavailable)?;
+        self.0.send(body, delay).await
+    }
+}
+
+fn hint_body(subscription: &SubscriptionId, order_id: &str, hint: Hint) -> String {
+    let reason = match hint {
+        Hint::Declined => "DECLINED",
+        Hint::Unknown => "UNKNOWN",
+    };
+    json!({"subscriptionId": subscription.as_str(), "orderId": order_id, "reason": reason}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_what_the_consumers_read() {
+        let id = SubscriptionId::parse("sub_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        let body: serde_json::Value = serde_json::from_str(&hint_body(&id, "o-1", Hint::Unknown)).unwrap();
+        assert_eq!(body, json!({"subscriptionId": id.as_str(), "orderId": "o-1", "reason": "UNKNOWN"}));
+    }
+}

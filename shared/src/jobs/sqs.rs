@@ -1,0 +1,171 @@
+//! Queue work with `ReportBatchItemFailures`: every record is answered by itself.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::runtime::{self, Invocation, JobError};
+
+/// Records of one batch in work at the same time.
+const IN_FLIGHT: usize = 4;
+
+/// The part of an SQS event that is used. No `Debug`: bodies are not for logs.
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "Records")]
+    records: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    message_id: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Attributes {
+    approximate_receive_count: String,
+}
+
+/// What is known of one delivery besides its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub message_id: String,
+    /// 1 the first time.
+    pub receive_count: u32,
+    pub invocation: Invocation,
+}
+
+type Work = Arc<dyn Fn(String, Delivery) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>;
+
+/// Serves a queue whose bodies are JSON `M`. A record whose handler fails, panics or whose body is not an `M` is
+/// reported and comes back until it ends in the dead-letter queue.
+///
+/// # Errors
+/// When the platform's runtime interface is gone.
+pub async fn serve_sqs<A, M, F, Fut>(app: A, handle: F) -> Result<(), lambda_runtime::Error>
+where
+    A: Send + Sync + 'static,
+    M: DeserializeOwned + Send + 'static,
+    F: Fn(&'static A, M, Delivery) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+{
+    let app: &'static A = Box::leak(Box::new(app));
+    run(erased(move |message, delivery| handle(app, message, delivery))).await
+}
+
+fn erased<M, F, Fut>(handle: F) -> Work
+where
+    M: DeserializeOwned,
+    F: Fn(M, Delivery) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+{
+    Arc::new(move |body, delivery| match serde_json::from_str(&body) {
+        Ok(message) => handle(message, delivery).boxed(),
+        // The parser's message may quote the body.
+        Err(_) => futures::future::ready(Err("the body is not a message of this queue".into())).boxed(),
+    })
+}
+
+async fn run(work: Work) -> Result<(), lambda_runtime::Error> {
+    runtime::run(Arc::new(move |event, invocation| batch(Arc::clone(&work), event, invocation).boxed())).await
+}
+
+/// Works on every record and reports the ones that failed.
+async fn batch(work: Work, event: Value, invocation: Invocation) -> Result<Value, JobError> {
+    let batch: Batch = serde_json::from_value(event).map_err(|_| "not a queue event")?;
+    let outcomes = stream::iter(batch.records)
+        .map(|entry| one(&work, entry, invocation.clone()))
+        .buffered(IN_FLIGHT)
+        .collect::<Vec<_>>()
+        .await;
+    let failed: Vec<Value> = outcomes.into_iter().flatten().map(|id| json!({"itemIdentifier": id})).collect();
+    Ok(json!({ "batchItemFailures": failed }))
+}
+
+/// `Some(message id)` when the record failed.
+async fn one(work: &Work, entry: Entry, invocation: Invocation) -> Option<String> {
+    let delivery = Delivery {
+        message_id: entry.message_id.clone(),
+        receive_count: entry.attributes.approximate_receive_count.parse().unwrap_or(1),
+        invocation,
+    };
+    let receive_count = delivery.receive_count;
+    let done = AssertUnwindSafe(async { work(entry.body, delivery).await }).catch_unwind().await;
+    match done.unwrap_or_else(|_| Err("the handler panicked".into())) {
+        Ok(()) => None,
+        Err(error) => {
+            let (message_id, causes) = (entry.message_id.as_str(), error.causes());
+            tracing::error!(message_id, receive_count, causes, "queue record failed");
+            Some(entry.message_id)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    #[derive(Deserialize)]
+    struct Message {
+        n: u32,
+    }
+
+    fn event(bodies: &[&str]) -> Value {
+        let records: Vec<Value> = bodies
+            .iter()
+            .enumerate()
+            .map(|(i, body)| {
+                json!({"messageId": format!("m{i}"), "receiptHandle": "r", "body": body,
+                    "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1"}, "eventSource": "aws:sqs"})
+            })
+            .collect();
+        json!({ "Records": records })
+    }
+
+    fn answer(bodies: &[&str]) -> Value {
+        let work = erased(|message: Message, delivery: Delivery| async move {
+            assert_eq!(delivery.receive_count, 3);
+            match message.n {
+                0 => Ok(()),
+                1 => Err("odd".into()),
+                _ => panic!("secret"),
+            }
+        });
+        let invocation = Invocation { request_id: "r".to_owned(), deadline: jiff::Timestamp::MAX };
+        block_on(batch(work, event(bodies), invocation)).unwrap()
+    }
+
+    #[test]
+    fn only_what_failed_comes_back() {
+        let failed = |ids: &[&str]| {
+            let items: Vec<Value> = ids.iter().map(|id| json!({"itemIdentifier": id})).collect();
+            json!({ "batchItemFailures": items })
+        };
+        assert_eq!(answer(&[r#"{"n":0}"#, r#"{"n":0}"#]), failed(&[]));
+        assert_eq!(
+            answer(&[r#"{"n":0}"#, r#"{"n":1}"#, "poison", r#"{"n":2}"#, "{}"]),
+            failed(&["m1", "m2", "m3", "m4"])
+        );
+        assert_eq!(answer(&[]), failed(&[]));
+    }
+
+    #[test]
+    fn another_event_is_an_error() {
+        let work = erased(|_: Message, _| async { Ok(()) });
+        let invocation = Invocation { request_id: "r".to_owned(), deadline: jiff::Timestamp::MAX };
+        assert!(block_on(batch(work, json!({"x": 1}), invocation)).is_err());
+    }
+}

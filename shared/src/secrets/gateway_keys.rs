@@ -1,0 +1,31 @@
+//! A gateway's API keys from the secret store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{SecretName, Secrets, formats};
+use crate::gateway::{ApiKey, ApiKeys, KeysUnavailable};
+
+pub struct GatewayKeys {
+    secrets: Arc<dyn Secrets>,
+    name: SecretName,
+}
+
+impl GatewayKeys {
+    #[must_use]
+    pub fn new(secrets: Arc<dyn Secrets>, name: SecretName) -> GatewayKeys {
+        GatewayKeys { secrets, name }
+    }
+}
+
+#[async_trait]
+impl ApiKeys for GatewayKeys {
+    async fn versions(&self) -> Result<Vec<ApiKey>, KeysUnavailable> {
+        let read = async { formats::api_keys(&*self.secrets.get(self.name).await?) };
+        read.await.map_err(|error| {
+            tracing::error!(%error, "gateway keys");
+            KeysUnavailable
+        })
+    }
+}

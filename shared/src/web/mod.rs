@@ -1,0 +1,16 @@
+//! Serving HTTP: one request in, one [`Reply`] or [`ApiError`] out, and the only mapping of errors to answers.
+//!
+//! Invariants: everything a caller sends is size-limited, typed and searched for card numbers before a handler sees
+//! it; an answer never holds an internal text; a body is never logged; a 5xx leaves exactly one log line with its
+//! causes; a malformed id reads like an absent one.
+
+mod body;
+pub mod card_guard;
+pub mod idempotency;
+mod reply;
+mod request;
+mod serve;
+
+pub use reply::{ApiError, FieldError, REQUEST_ID, Reply};
+pub use request::{Page, Request};
+pub use serve::{serve, serve_webhook};
