@@ -274,10 +274,10 @@ struct AttemptBody {
 }
 
 /// The cycles of a subscription, the live attempt in its place. An attempt whose cycle was not written yet shows as
-/// an open cycle.
+/// an open cycle, on the last page.
 #[must_use]
-pub fn cycle_bodies(subscription: &Subscription, cycles: Vec<Cycle>) -> Vec<CycleBody> {
-    let live = subscription.live.as_ref();
+pub fn cycle_bodies(subscription: &Subscription, cycles: Vec<Cycle>, last_page: bool) -> Vec<CycleBody> {
+    let live = subscription.live.as_ref().filter(|_| last_page);
     let mut bodies: Vec<CycleBody> = cycles.into_iter().map(|cycle| cycle_body(subscription, cycle)).collect();
     let unwritten = live.filter(|l| !bodies.iter().any(|b| b.index == l.index && b.seq == l.seq));
     if let Some(live) = unwritten

@@ -7,6 +7,8 @@ use domain::ids::{RequestId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::usecase::owner::Owner;
+
 /// What a caller may be. `OPS_*` only ever comes from the operators' audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -124,6 +126,16 @@ impl Caller {
         .then_some(caller)
     }
 
+    /// Whom a payer acts for; none for operators.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        match (&self.application, &self.tenant) {
+            (Some(application), _) => Some(Owner::Applicant(application.clone())),
+            (None, Some(tenant)) => Some(Owner::Tenant(tenant.clone())),
+            (None, None) => None,
+        }
+    }
+
     fn actor_kind(&self) -> &'static str {
         match self.role {
             Role::OpsAdmin | Role::OpsFinance | Role::OpsViewer => "OPERATOR",
@@ -132,7 +144,9 @@ impl Caller {
         }
     }
 
-    pub(crate) fn actor_id(&self) -> &str {
+    /// The id of the person or business that acts.
+    #[must_use]
+    pub fn actor_id(&self) -> &str {
         match &self.actor {
             Actor::Operator(id) | Actor::Tenant(id) | Actor::Applicant(id) | Actor::Gateway(id) | Actor::System(id) => {
                 id

@@ -13,6 +13,9 @@ use crate::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
 /// Longest delay the queue takes.
 const DELAY_MAX: Duration = Duration::from_secs(900);
 
+/// Before an open attempt is looked up.
+const LOOK_AFTER: Duration = Duration::from_secs(30);
+
 /// One queue behind a client.
 #[derive(Clone)]
 struct Queue {
@@ -50,7 +53,9 @@ impl SqsHints {
 impl Hints for SqsHints {
     async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint) {
         let body = hint_body(subscription, order_id, hint);
-        if self.0.send(body, Duration::ZERO).await.is_err() {
+        // An open outcome is best asked for when the gateway has had time to make up its mind.
+        let delay = if hint == Hint::Unknown { LOOK_AFTER } else { Duration::ZERO };
+        if self.0.send(body, delay).await.is_err() {
             tracing::warn!(subscription = subscription.as_str(), "hint lost");
         }
     }

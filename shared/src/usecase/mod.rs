@@ -11,6 +11,7 @@ pub mod decide_application;
 pub mod delete_method;
 pub mod owner;
 pub mod receive_webhook;
+pub mod recover_charge;
 pub mod register_method;
 pub mod resolve_attempt;
 pub mod retire;

@@ -20,7 +20,7 @@ pub enum SetUpError {
 }
 
 /// Opens a registration at a gateway. The gateway's customer, once made, is remembered with the application, so that
-/// only its own objects are accepted later.
+/// only its own objects are accepted later. `once` names this request: the same one opens the same registration.
 ///
 /// # Errors
 /// When the owner may not act, the gateway refuses, or the store fails.
@@ -30,6 +30,7 @@ pub async fn set_up(
     random: &dyn Random,
     owner: &Owner,
     gateway: GatewayName,
+    once: &str,
 ) -> Result<SetUpAnswer, SetUpError> {
     let application = application(store, owner).await?;
     let tenant = application.tenant_id();
@@ -39,7 +40,7 @@ pub async fn set_up(
             customer_key: &application.customer_key,
             customer: application.stripe_customer.as_deref(),
             owner: tenant.as_str(),
-            idempotency_key: &format!("setup:{}:{}", tenant, stamp::token(random)),
+            idempotency_key: &format!("setup:{tenant}:{once}"),
         })
         .await?;
     if let Some(customer) = answer.customer.clone().filter(|c| application.stripe_customer.as_ref() != Some(c)) {

@@ -52,6 +52,16 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// The write that changes the result after [`Claim::write`] was committed by itself.
+    #[must_use]
+    pub fn rewrite(&self, result: Value) -> Option<Write> {
+        let (row, _) = self.row.clone()?;
+        let version = row.version.saturating_add(1);
+        Some(Write::Replace(Record::Idempotency(IdempotencyRow { result, version, ..row })))
+    }
+}
+
 /// Looks the request's key up. `caller` is [`crate::auth::Caller::label`] or `"public"`, `route` is stable per endpoint.
 ///
 /// # Errors

@@ -6,10 +6,13 @@
 
 mod body;
 pub mod card_guard;
+pub mod charged;
+mod errors;
 pub mod idempotency;
 mod reply;
 mod request;
 mod serve;
+pub mod webhook;
 
 pub use reply::{ApiError, FieldError, REQUEST_ID, Reply};
 pub use request::{Page, Request};

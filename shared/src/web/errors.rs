@@ -1,0 +1,189 @@
+//! What each use case's refusals look like to a caller: the one mapping of errors to answers.
+
+use domain::onboarding::DecideError;
+use domain::subscription::StartRefused;
+
+use super::ApiError;
+use crate::gateway::GatewayError;
+use crate::usecase::charge_subscription::ChargeError;
+use crate::usecase::create_subscription::CreateError;
+use crate::usecase::decide_application::DecisionError;
+use crate::usecase::delete_method::DeleteError;
+use crate::usecase::owner::OwnerError;
+use crate::usecase::register_method::RegisterError;
+use crate::usecase::set_up_method::SetUpError;
+use crate::usecase::settle::SettleError;
+use crate::usecase::start_run::StartRunError;
+use crate::usecase::submit_application::SubmitError;
+
+/// A day has this many seconds: the window of the registration limits.
+const DAY: u32 = 86_400;
+
+impl From<OwnerError> for ApiError {
+    fn from(e: OwnerError) -> Self {
+        match e {
+            OwnerError::NotFound => ApiError::not_found(),
+            OwnerError::Ended => ApiError::unauthorized(),
+            OwnerError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(e: SubmitError) -> Self {
+        match e {
+            SubmitError::Invalid(field, code, message) => ApiError::invalid_field(field, code, message),
+            SubmitError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<DecisionError> for ApiError {
+    fn from(e: DecisionError) -> Self {
+        match e {
+            DecisionError::NotFound => ApiError::not_found(),
+            DecisionError::Refused(DecideError::AlreadyDecided) => {
+                ApiError::conflict("already_decided", "The application was already decided.")
+            }
+            DecisionError::Refused(DecideError::PaymentMethodMissing) => {
+                ApiError::conflict("payment_method_missing", "No usable payment method is registered.")
+            }
+            DecisionError::Refused(DecideError::NoteRequired) => {
+                ApiError::invalid_field("note", "required", "is required for this decision")
+            }
+            DecisionError::PlanGone => ApiError::conflict("plan_not_on_sale", "The plan applied for is not on sale."),
+            DecisionError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(e: CreateError) -> Self {
+        match e {
+            CreateError::Owner(e) => e.into(),
+            CreateError::UnknownPlan => ApiError::invalid_field("planCode", "unknown_plan", "no such plan is on sale"),
+            CreateError::UnknownAddon => {
+                ApiError::invalid_field("addonCodes", "unknown_addon", "no such add-on for this plan, or named twice")
+            }
+            CreateError::UnknownMethod => {
+                ApiError::invalid_field("paymentMethodId", "unknown_payment_method", "no such usable payment method")
+            }
+            CreateError::ApplicationEnded => {
+                ApiError::conflict("application_decided", "The application was already decided.")
+            }
+            CreateError::Different => {
+                ApiError::conflict("subscription_exists", "A different subscription exists for this application.")
+            }
+            CreateError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<GatewayError> for ApiError {
+    fn from(e: GatewayError) -> Self {
+        match e {
+            GatewayError::NotFound => ApiError::not_found(),
+            GatewayError::Declined { code } => {
+                ApiError::new(402, "card_declined", "The card was refused.").with("declineCode", code)
+            }
+            GatewayError::Rejected { code } => {
+                ApiError::new(422, "registration_refused", "The gateway refused the registration.")
+                    .with("gatewayCode", code)
+            }
+            GatewayError::Config { .. } | GatewayError::Unknown => ApiError::unavailable(e),
+        }
+    }
+}
+
+impl From<SetUpError> for ApiError {
+    fn from(e: SetUpError) -> Self {
+        match e {
+            SetUpError::Owner(e) => e.into(),
+            SetUpError::Gateway(e) => e.into(),
+            SetUpError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(e: RegisterError) -> Self {
+        match e {
+            RegisterError::Owner(e) => e.into(),
+            RegisterError::ForeignCustomerKey => {
+                ApiError::invalid_field("customerKey", "customer_key_mismatch", "is not this applicant's")
+            }
+            RegisterError::TooMany => ApiError::too_many_requests(DAY),
+            RegisterError::Gateway(e) => e.into(),
+            RegisterError::Vault(e) => ApiError::unavailable(e),
+            RegisterError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<DeleteError> for ApiError {
+    fn from(e: DeleteError) -> Self {
+        match e {
+            DeleteError::NotFound => ApiError::not_found(),
+            DeleteError::InUse => {
+                ApiError::conflict("payment_method_in_use", "A live subscription or attempt uses this method.")
+            }
+            DeleteError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<SettleError> for ApiError {
+    fn from(e: SettleError) -> Self {
+        match e {
+            SettleError::NotFound => ApiError::not_found(),
+            SettleError::Store(e) => e.into(),
+            SettleError::Calendar(e) => ApiError::internal(e),
+        }
+    }
+}
+
+impl From<ChargeError> for ApiError {
+    fn from(e: ChargeError) -> Self {
+        match e {
+            ChargeError::NotFound => ApiError::not_found(),
+            ChargeError::Refused(refused) => refused.into(),
+            ChargeError::MethodUnusable => ApiError::conflict(
+                "payment_method_unusable",
+                "The payment method cannot be charged; register another card.",
+            ),
+            ChargeError::Busy => ApiError::conflict("attempt_in_progress", "A payment attempt is in progress."),
+            ChargeError::KeysUnavailable => ApiError::unavailable(e),
+            ChargeError::Settle(e) => e.into(),
+            ChargeError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<StartRefused> for ApiError {
+    fn from(e: StartRefused) -> Self {
+        match e {
+            StartRefused::LiveAttempt => ApiError::conflict("attempt_in_progress", "A payment attempt is in progress."),
+            StartRefused::NotApproved => ApiError::conflict("not_approved", "The application is not approved."),
+            StartRefused::Ended => {
+                ApiError::conflict("subscription_ended", "The subscription has ended or is suspended.")
+            }
+            StartRefused::NothingOwed => ApiError::conflict("nothing_owed", "Nothing is owed now."),
+            StartRefused::TooManyTries => ApiError::conflict("too_many_tries", "This cycle was tried too often."),
+            StartRefused::Parked => ApiError::conflict("parked", "An operator must look at this subscription first."),
+            StartRefused::Illegal => ApiError::conflict("illegal_transition", "Its status does not allow that."),
+            StartRefused::Calendar(e) => ApiError::internal(e),
+        }
+    }
+}
+
+impl From<StartRunError> for ApiError {
+    fn from(e: StartRunError) -> Self {
+        match e {
+            StartRunError::TimeTravelRefused => {
+                ApiError::invalid_field("asOf", "time_travel_refused", "this stage has one clock")
+            }
+            StartRunError::Store(e) => e.into(),
+            StartRunError::Queue(e) => ApiError::unavailable(e),
+        }
+    }
+}
