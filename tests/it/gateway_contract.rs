@@ -49,7 +49,9 @@ async fn every_decline_has_its_class_and_the_next_attempt_may_succeed() {
     ] {
         let (gateway, card, attempt) = (house.gateway(name), house.card(name).await, house.attempt(name).await);
         house.plays(name, &card, plays).await;
-        let Answer::Declined(decline) = gateway.charge(&attempt.charge(&card)).await else { panic!("{name:?} {plays:?}") };
+        let Answer::Declined(decline) = gateway.charge(&attempt.charge(&card)).await else {
+            panic!("{name:?} {plays:?}")
+        };
         assert_eq!(decline.class, class, "{name:?} {plays:?} {}", decline.code);
         assert_eq!(decline.intent.is_some(), name == GatewayName::Stripe);
         assert_eq!(house.captures(&attempt).await, 0);

@@ -1,4 +1,5 @@
 //! What the adapter suites share: both adapters against one sandbox, attempts, cards, faults and the ledger.
+#![allow(clippy::unwrap_used, reason = "helpers of a test may panic like the test")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Saving cards: what the window needs, what it returned, and whose it is.
+#![allow(clippy::unwrap_used, reason = "helpers of a test may panic like the test")]
 
 use domain::charge::GatewayName;
 use reqwest::Client;
@@ -96,7 +97,9 @@ async fn stripe_hides_a_foreign_setup_intent_and_an_unfinished_one_is_rejected()
     let mine = gateway.set_up(&setting_up(None, "ten_1", "s:1")).await.ok().unwrap();
     let theirs = gateway.set_up(&setting_up(None, "ten_2", "s:2")).await.ok().unwrap();
     let id = confirm(&house.client, &house.sandbox.url, &theirs, "pm_card_visa").await;
-    for (customer, id) in [(mine.customer.as_deref(), id.as_str()), (None, &id), (mine.customer.as_deref(), "seti_none")] {
+    for (customer, id) in
+        [(mine.customer.as_deref(), id.as_str()), (None, &id), (mine.customer.as_deref(), "seti_none")]
+    {
         let result = WindowResult::StripeSetupIntent { id };
         let foreign = gateway.register(&registering(result, customer, "ten_1", "reg:1")).await;
         assert_eq!(foreign.err(), Some(GatewayError::NotFound), "{customer:?} {id}");

@@ -1,5 +1,6 @@
 //! A local HTTP server that plays a script, for what no well-behaved gateway does: cut lines, half answers, redirects.
 //! Every request it ever read is kept raw, so a test can count sends and compare bytes.
+#![allow(clippy::unwrap_used, reason = "helpers of a test may panic like the test")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -93,7 +94,8 @@ async fn read(stream: &mut TcpStream) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&raw);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 return Some(text.into_owned());
             }

@@ -1,5 +1,6 @@
 //! What happens on a bad line: an adapter sends each request once, follows nothing, retries nothing, and calls every
 //! doubtful end unknown. A resend is the same bytes.
+#![allow(clippy::unwrap_used, reason = "helpers of a test may panic like the test")]
 
 use domain::charge::{Answer, GatewayName, Heard, Lookup};
 use serde_json::{Value, json};
@@ -81,7 +82,11 @@ async fn a_resend_is_the_same_bytes() {
         let (gateway, attempt, card) = (gateway(name, &script.url), attempt(name), card());
         gateway.charge(&attempt.charge(&card)).await;
         captured(gateway.charge(&attempt.charge(&card)).await);
-        captured(adapter(&transport::client().unwrap(), name, &script.url, vec![key(name)]).charge(&attempt.charge(&card)).await);
+        captured(
+            adapter(&transport::client().unwrap(), name, &script.url, vec![key(name)])
+                .charge(&attempt.charge(&card))
+                .await,
+        );
         let seen = script.seen();
         assert_eq!(seen.len(), 3);
         assert!(seen.iter().all(|request| *request == seen[0]), "{name:?}");
@@ -161,5 +166,9 @@ async fn a_stripe_lookup_reads_every_page_before_it_says_absent() {
     let script = Script::play([page(json!([other("pi_9")]), true), page(json!([]), false)]).await;
     assert_eq!(gateway(GatewayName::Stripe, &script.url).find(&find).await, Lookup::NotFound);
     let script = Script::play([page(json!([other("pi_9")]), true), Step::Answer(answer(500, "{}"))]).await;
-    assert_eq!(gateway(GatewayName::Stripe, &script.url).find(&find).await, Lookup::Failed, "half a list proves nothing");
+    assert_eq!(
+        gateway(GatewayName::Stripe, &script.url).find(&find).await,
+        Lookup::Failed,
+        "half a list proves nothing"
+    );
 }

@@ -1,4 +1,5 @@
 //! The sandbox signs as Stripe does; our verification and parsing take it.
+#![allow(clippy::unwrap_used, reason = "helpers of a test may panic like the test")]
 
 use domain::charge::{Answer, GatewayName};
 use secrecy::SecretString;

@@ -49,7 +49,7 @@ impl DunningCase {
             class: decline.class,
             code: decline.code.clone(),
         };
-        case.scheduled(days, started_at, tries)
+        case.scheduled(days, started_at, tries, Trigger::Renewal)
     }
 
     /// Folds in a further decline. Only [`Trigger::Dunning`] moves the step.
@@ -71,7 +71,7 @@ impl DunningCase {
             code: decline.code.clone(),
             ..self.clone()
         };
-        case.scheduled(days, started_at, tries)
+        case.scheduled(days, started_at, tries, trigger)
     }
 
     /// A new card was supplied: scheduled retries make sense again.
@@ -79,7 +79,7 @@ impl DunningCase {
     /// # Errors
     /// Past the range of instants.
     pub fn with_new_card(&self, days: &[u32], now: Timestamp, tries: u32) -> Result<Self, OutOfRange> {
-        DunningCase { class: DeclineClass::Soft, ..self.clone() }.scheduled(days, now, tries)
+        DunningCase { class: DeclineClass::Soft, ..self.clone() }.scheduled(days, now, tries, Trigger::Manual)
     }
 
     /// When to look at the case next: its next retry, or its deadline.
@@ -94,12 +94,17 @@ impl DunningCase {
         started_at >= self.deadline
     }
 
-    fn scheduled(mut self, days: &[u32], after: Timestamp, tries: u32) -> Result<Self, OutOfRange> {
+    /// Sets the next retry after an attempt that started at `after`.
+    fn scheduled(mut self, days: &[u32], after: Timestamp, tries: u32, trigger: Trigger) -> Result<Self, OutOfRange> {
         let step = usize::try_from(self.step).unwrap_or(usize::MAX);
         let retry = self.class == DeclineClass::Soft && tries < TRIES_PER_CYCLE;
+        // At most one new charge per subscription per civil day, also after an outage swallowed steps.
+        let tomorrow = next_seoul_day(after)?;
+        // What a person asked for must not cost the last scheduled retry, though both fall on one day.
+        let standing = self.next_at.filter(|_| trigger == Trigger::Manual);
         self.next_at = match days.get(step).filter(|_| retry) {
-            // At most one new charge per subscription per civil day, also after an outage swallowed steps.
-            Some(day) => Some(plus_days(self.opened_at, *day)?.max(next_seoul_day(after)?.min(self.deadline))),
+            Some(day) if tomorrow <= self.deadline => Some(plus_days(self.opened_at, *day)?.max(tomorrow)),
+            Some(_) => standing,
             None => None,
         };
         Ok(self)

@@ -3,7 +3,7 @@
 //! Invariants of the crate: no I/O, no clock, no randomness, no floating point; time, ids and tokens are
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
-//! [`cycle`], [`dunning`], [`subscription`], [`settle`], [`resolve`], [`run`], [`event`].
+//! [`cycle`], [`dunning`], [`subscription`], [`rest`], [`ending`], [`settle`], [`resolve`], [`run`], [`event`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -13,6 +13,7 @@ pub mod charge;
 pub mod contact;
 pub mod cycle;
 pub mod dunning;
+pub mod ending;
 pub mod event;
 pub mod ids;
 pub mod method;
@@ -20,6 +21,7 @@ pub mod money;
 pub mod onboarding;
 pub mod plan;
 pub mod resolve;
+pub mod rest;
 pub mod run;
 pub mod settle;
 pub mod subscription;

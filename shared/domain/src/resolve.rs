@@ -23,7 +23,8 @@ pub enum Next {
     },
 }
 
-/// Decides after a lookup. `resendable` is whether the frozen method, secret and request version are still there.
+/// Decides after a lookup. `resendable` is whether the frozen method, secret and request version are still there and
+/// the subscription lets the attempt be sent again ([`crate::subscription::Subscription::may_resend`]).
 ///
 /// # Errors
 /// Past the range of instants.
@@ -39,7 +40,11 @@ pub fn after_lookup(
     let seen = Doubt { looks: doubt.looks.saturating_add(1), ..doubt.clone() };
     let again = |doubt: Doubt| Ok(Next::Look { at: next_look(now, doubt.looks)?, doubt });
     match lookup {
-        Lookup::Found(Answer::Unknown { .. }) | Lookup::Pending | Lookup::Failed => again(seen),
+        // The gateway knows it: an earlier empty lookup was too early and proves nothing.
+        Lookup::Found(Answer::Unknown { .. }) | Lookup::Pending => {
+            again(Doubt { empty: 0, last_empty_at: None, ..seen })
+        }
+        Lookup::Failed => again(seen),
         Lookup::Found(answer) => Ok(Next::Settle(answer)),
         Lookup::NotFound => {
             let in_window = live.started_at.checked_add(profile.key_window).map_err(|_| OutOfRange)? > now;

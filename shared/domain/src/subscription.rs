@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Interval, OutOfRange, Period, next_seoul_day, period, plus_days, seoul_date, seoul_midnight};
 use crate::charge::{Billable, Decline, DeclineClass, GatewayName, LiveAttempt, Trigger};
-use crate::dunning::{DunningCase, SUSPENDED_DAYS, TRIES_PER_CYCLE};
+use crate::dunning::DunningCase;
 use crate::event::Fact;
 use crate::ids::{MethodId, SubscriptionId, TenantId};
 use crate::money::Money;
@@ -90,6 +90,9 @@ pub struct Subscription {
     pub paid: Option<u32>,
     /// Attempts started on the open cycle; zero while none was settled yet.
     pub tries: u32,
+    /// How many of them were proved absent: they used up a number but never reached the card.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent: u32,
     /// When to look at it next; none is terminal or parked. Truth for the due index.
     #[serde(
         default,
@@ -125,6 +128,11 @@ pub struct Subscription {
     pub version: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 /// What should happen to a subscription at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -154,6 +162,8 @@ pub enum StartRefused {
     TooManyTries,
     #[error("an operator must look at it first")]
     Parked,
+    #[error("its status does not allow that")]
+    Illegal,
     #[error(transparent)]
     Calendar(#[from] OutOfRange),
 }
@@ -232,11 +242,12 @@ impl Subscription {
             (Status::PendingActivation, _) => self.due_before_activation(now)?,
             (Status::Active, None) => Due::Charge(Trigger::Renewal),
             (Status::Active, Some(case)) => match case.next_at {
-                Some(next) if next <= now => Due::Charge(Trigger::Dunning),
-                Some(_) | None => Due::Suspend,
+                Some(next) if next <= now && !self.spent() => Due::Charge(Trigger::Dunning),
+                Some(_) | None if case.deadline <= now => Due::Suspend,
+                Some(_) | None => Due::Nothing,
             },
-            (Status::Suspended | Status::Cancelled, _) => Due::Terminate,
-            (Status::Draft | Status::Terminated, _) => Due::Nothing,
+            (Status::Suspended | Status::Cancelled, _) if self.ends_at()?.is_none_or(|at| at <= now) => Due::Terminate,
+            (Status::Suspended | Status::Cancelled | Status::Draft | Status::Terminated, _) => Due::Nothing,
         })
     }
 
@@ -245,13 +256,19 @@ impl Subscription {
         if plus_days(approved_at, UNPAID_DAYS)? <= now {
             return Ok(Due::Lapse);
         }
-        Ok(if self.first_decline.is_some() { Due::Nothing } else { Due::Charge(Trigger::First) })
+        let waits = self.first_decline.is_some() || self.spent();
+        Ok(if waits { Due::Nothing } else { Due::Charge(Trigger::First) })
     }
 
-    /// Approval: the subscription may be charged and is due now.
+    /// Approval: the subscription may be charged and is due now. Once approved, or past approval, nothing changes.
     #[must_use]
     pub fn approved(&self, now: Timestamp) -> Subscription {
-        Subscription { approved_at: Some(self.approved_at.unwrap_or(now)), due_at: Some(now), ..self.clone() }
+        match (self.status, self.approved_at) {
+            (Status::PendingActivation, None) => {
+                Subscription { approved_at: Some(now), due_at: Some(now), ..self.clone() }
+            }
+            (_, _) => self.clone(),
+        }
     }
 
     /// Starts an attempt: the claim is written before the gateway is called (design.md §5, step 1).
@@ -298,8 +315,13 @@ impl Subscription {
             Status::Active | Status::Suspended => self.owes(now)?,
             Status::Cancelled | Status::Terminated => return Err(StartRefused::Ended),
         }
+        // A scheduled charge is never early, whoever mistakes the time: retries keep their day.
+        let scheduled = matches!(trigger, Trigger::Renewal | Trigger::Dunning);
+        if scheduled && self.due_at.is_none_or(|at| at > now) {
+            return Err(StartRefused::NothingOwed);
+        }
         // The first payment waits for a card rather than for steps; its ceiling is the same.
-        if self.tries >= TRIES_PER_CYCLE && !(manual && self.status == Status::PendingActivation) {
+        if self.spent() {
             return Err(StartRefused::TooManyTries);
         }
         Ok(())
@@ -321,34 +343,6 @@ impl Subscription {
         Ok(seoul_midnight(next.start)?.max(next_seoul_day(started_at)?))
     }
 
-    /// The dunning deadline passed unpaid.
-    ///
-    /// # Errors
-    /// Past the range of instants.
-    pub fn suspended(&self, at: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
-        let fact = Fact::new("subscription.suspended", self.id.as_str()).with("status", Status::Suspended.as_str());
-        let due_at = Some(plus_days(at, SUSPENDED_DAYS)?);
-        Ok((Subscription { status: Status::Suspended, stopped_at: Some(at), due_at, ..self.clone() }, fact))
-    }
-
-    /// Suspended or cancelled for long enough: access ends, nothing is due any more. Needs no live attempt.
-    #[must_use]
-    pub fn terminated(&self) -> (Subscription, Fact) {
-        let fact = Fact::new("subscription.terminated", self.id.as_str()).with("status", Status::Terminated.as_str());
-        let ended = Subscription { status: Status::Terminated, due_at: None, dunning: None, ..self.clone() };
-        (ended, fact)
-    }
-
-    /// Approved but never paid, or its application ended: it is over before it began.
-    ///
-    /// # Errors
-    /// Past the range of instants.
-    pub fn lapsed(&self, at: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
-        let fact = Fact::new("subscription.cancelled", self.id.as_str()).with("status", Status::Cancelled.as_str());
-        let due_at = Some(plus_days(at, CANCELLED_DAYS)?);
-        Ok((Subscription { status: Status::Cancelled, stopped_at: Some(at), due_at, ..self.clone() }, fact))
-    }
-
     /// A charge is due but there is no usable card: nothing is sent, a card is asked for, and the clock to suspension
     /// (or, before the first payment, to lapsing) runs.
     ///
@@ -362,15 +356,10 @@ impl Subscription {
             return Ok((Subscription { first_decline: Some(missing.code), due_at, ..self.clone() }, fact));
         }
         let days = &self.plan.retry_days;
+        let unscheduled = if trigger == Trigger::Dunning { Trigger::Manual } else { trigger };
         let case = match &self.dunning {
-            Some(case) => case.declined(
-                days,
-                &missing,
-                if trigger == Trigger::Dunning { Trigger::Manual } else { trigger },
-                now,
-                self.tries,
-            )?,
-            None => DunningCase::open(days, &missing, now, self.tries)?,
+            Some(case) => case.declined(days, &missing, unscheduled, now, self.tried())?,
+            None => DunningCase::open(days, &missing, now, self.tried())?,
         };
         Ok((Subscription { due_at: Some(case.due_at()), dunning: Some(case), ..self.clone() }, fact))
     }
@@ -401,13 +390,14 @@ impl Subscription {
             return Err(StartRefused::LiveAttempt);
         }
         let dunning = match &self.dunning {
-            Some(case) => Some(case.with_new_card(&self.plan.retry_days, now, self.tries)?),
+            Some(case) => Some(case.with_new_card(&self.plan.retry_days, now, self.tried())?),
             None => None,
         };
         let due_at = match (&dunning, self.status) {
+            (_, _) if self.parked => None,
             (Some(case), Status::Active) => Some(case.due_at()),
             // The first payment is owed again: should the caller die before charging, the next run does it.
-            (_, Status::PendingActivation) if self.approved_at.is_some() => Some(now),
+            (_, Status::PendingActivation) if self.approved_at.is_some() && !self.spent() => Some(now),
             (Some(_) | None, _) => self.due_at,
         };
         Ok(Subscription { method_id: method, gateway, dunning, due_at, first_decline: None, ..self.clone() })

@@ -42,7 +42,7 @@ pub trait Gateway: Send + Sync {
     /// Turns what the window returned into a chargeable method.
     async fn register(&self, request: &Register<'_>) -> Result<Registered, GatewayError>;
 
-    /// Charges off-session, once, under the attempt's key.
+    /// Charges off-session, once, under the attempt's key. The answer to a resend goes through [`of_resend`].
     async fn charge(&self, request: &Charge<'_>) -> Answer;
 
     /// Asks what became of an attempt.

@@ -61,6 +61,7 @@ pub fn draft(
         anchor: None,
         paid: None,
         tries: 0,
+        absent: 0,
         due_at: None,
         live: None,
         dunning: None,

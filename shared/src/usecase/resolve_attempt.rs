@@ -46,7 +46,8 @@ pub async fn resolve(
     let lookup = look_up(charging, &loaded, &live, &method).await;
     let gateway = charging.gateways.get(live.gateway);
     let keys = gateway.key_versions().await.unwrap_or_default();
-    let resendable = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
+    let frozen = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
+    let resendable = frozen && loaded.subscription.may_resend();
     let next =
         after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
     act(charging, context, loaded, live, &method, next, patience).await

@@ -2,7 +2,6 @@
 //! due with no usable card.
 
 use domain::charge::Trigger;
-use domain::cycle::{Cycle, State};
 use domain::event::Fact;
 use domain::subscription::{Due, Subscription};
 
@@ -22,23 +21,25 @@ pub async fn retire(
     subscription: Subscription,
     due: Due,
 ) -> Result<(), ChargeError> {
-    let mut writes = Vec::new();
+    let (mut writes, mut facts) = (Vec::new(), Vec::new());
     let (after, fact) = match due {
-        Due::Suspend => subscription.suspended(context.now).map_err(SettleError::from)?,
-        Due::Lapse => subscription.lapsed(context.now).map_err(SettleError::from)?,
+        Due::Suspend => subscription.suspended(context.now)?,
+        Due::Lapse => subscription.lapsed(context.now)?,
         Due::Terminate => {
             let billable = subscription.next_billable();
             let open =
                 typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
-            if let Some(cycle) = open.filter(|c| c.state == State::Open) {
-                writes.push(Write::Replace(Record::Cycle(Cycle { state: State::Uncollectible, ..cycle })));
+            if let Some((cycle, fact)) = open.and_then(|c| c.uncollectible()) {
+                writes.push(Write::Replace(Record::Cycle(cycle)));
+                facts.push(fact);
             }
-            subscription.terminated()
+            subscription.terminated()?
         }
         Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Charge(_) => return Ok(()),
     };
     writes.push(Write::Replace(Record::Subscription(after)));
-    commit(charging, context, writes, fact).await
+    facts.push(fact);
+    commit(charging, context, writes, facts).await
 }
 
 /// A charge is due but no usable card is there: no charge, the customer is asked for a card, and the deadline runs.
@@ -52,11 +53,16 @@ pub async fn without_card(
     trigger: Trigger,
 ) -> Result<(), ChargeError> {
     let (after, fact) = subscription.without_card(trigger, context.now).map_err(SettleError::from)?;
-    commit(charging, context, vec![Write::Replace(Record::Subscription(after))], fact).await
+    commit(charging, context, vec![Write::Replace(Record::Subscription(after))], vec![fact]).await
 }
 
-async fn commit(charging: &Charging, context: &Context, writes: Vec<Write>, fact: Fact) -> Result<(), ChargeError> {
-    match charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await {
+async fn commit(
+    charging: &Charging,
+    context: &Context,
+    writes: Vec<Write>,
+    facts: Vec<Fact>,
+) -> Result<(), ChargeError> {
+    match charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, facts)).await {
         Ok(()) => Ok(()),
         Err(StoreError::Conflict { .. }) => Err(ChargeError::Busy),
         Err(e) => Err(e.into()),

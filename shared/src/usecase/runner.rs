@@ -190,11 +190,11 @@ impl Runner<'_> {
     }
 
     async fn partition(&self, partition: &str, pace: &mut Pace, pass: &mut Pass) -> Result<(), RunnerError> {
+        let now = self.charging.clock.now().await;
+        // Resting attempts that wake soon are part of the run. One bound for all pages: cursors belong to it.
+        let until = now.saturating_add(HORIZON).unwrap_or(now);
         let mut cursor: Option<String> = None;
         loop {
-            let now = self.charging.clock.now().await;
-            // Resting attempts that wake soon are part of the run.
-            let until = now.saturating_add(HORIZON).unwrap_or(now);
             let query = Query::SubscriptionsDue { partition: partition.to_owned(), until };
             let (page, next) =
                 typed::list::<Subscription>(self.charging.store.as_ref(), &query, PAGE, cursor.as_deref()).await?;
