@@ -49,7 +49,8 @@ pub async fn authorize(
     now: Timestamp,
 ) -> Result<Result<Value, Unauthorized>, SecretsError> {
     let Some(token) = credential(event) else { return Ok(Err(Unauthorized)) };
-    let caller = match tokens.verify(token, now).await? {
+    let verdict = tokens.verify(token, now).await.inspect_err(|error| tracing::error!(%error, "token keys"))?;
+    let caller = match verdict {
         Ok(caller) => caller,
         Err(reason) => {
             tracing::info!(%reason, "token refused");

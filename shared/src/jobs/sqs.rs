@@ -84,7 +84,10 @@ async fn run(work: Work) -> Result<(), lambda_runtime::Error> {
 
 /// Works on every record and reports the ones that failed.
 async fn batch(work: Work, event: Value, invocation: Invocation) -> Result<Value, JobError> {
-    let batch: Batch = serde_json::from_value(event).map_err(|_| "not a queue event")?;
+    let batch: Batch = serde_json::from_value(event).map_err(|_| {
+        tracing::error!("not a queue event");
+        "not a queue event"
+    })?;
     let outcomes = stream::iter(batch.records)
         .map(|entry| one(&work, entry, invocation.clone()))
         .buffered(IN_FLIGHT)

@@ -32,7 +32,7 @@ impl Request {
 
     fn json_value(&self) -> Result<Value, ApiError> {
         if self.body.len() > BODY_MAX {
-            return Err(ApiError::new(413, "payload_too_large", format!("The body may have {BODY_MAX} bytes.")));
+            return Err(ApiError::new(413, "body_too_large", format!("The body may have {BODY_MAX} bytes.")));
         }
         if !self.header("content-type").is_some_and(is_json) {
             return Err(ApiError::new(415, "unsupported_media_type", "The body must be application/json."));
@@ -46,7 +46,7 @@ impl Request {
         if value.is_object() {
             Ok(value)
         } else {
-            Err(ApiError::invalid_field("body", "wrong_type", "must be an object"))
+            Err(ApiError::invalid_field("body", "invalid_type", "must be an object"))
         }
     }
 }
@@ -63,15 +63,15 @@ fn is_json(content_type: &str) -> bool {
 fn field_error(path: &str, complaint: &str) -> ApiError {
     let expected = complaint.rsplit_once(", expected ").map(|(_, expected)| expected);
     let (field, code, message) = if let Some(name) = quoted(complaint, "missing field `") {
-        (join(path, name), "required", "is required".to_owned())
+        (join(path, name), "missing_field", "is required".to_owned())
     } else if let Some(name) = quoted(complaint, "unknown field `") {
         (ending_in(path, name), "unknown_field", "is not a field of this request".to_owned())
     } else if complaint.starts_with("invalid type") {
-        (whole(path), "wrong_type", expected.map_or("has the wrong type".to_owned(), |e| format!("must be {e}")))
+        (whole(path), "invalid_type", expected.map_or("has the wrong type".to_owned(), |e| format!("must be {e}")))
     } else if complaint.starts_with("unknown variant") {
-        (whole(path), "invalid", expected.map_or("is not a known value".to_owned(), |e| format!("must be {e}")))
+        (whole(path), "invalid_value", expected.map_or("is not a known value".to_owned(), |e| format!("must be {e}")))
     } else {
-        (whole(path), "invalid", "is not valid".to_owned())
+        (whole(path), "invalid_value", "is not valid".to_owned())
     };
     let field = field.chars().take(NAME_MAX).collect::<String>();
     ApiError::invalid_field(field, code, message)
@@ -142,14 +142,14 @@ mod tests {
         let cases = [
             (format!("{{{ok},\"zip\":1}}"), "zip", "unknown_field"),
             (r#"{"planCode":"s","contact":{"email":"a","fax":1}}"#.to_owned(), "contact.fax", "unknown_field"),
-            (r#"{"contact":{"email":"a"}}"#.to_owned(), "planCode", "required"),
-            (r#"{"planCode":"s","contact":{}}"#.to_owned(), "contact.email", "required"),
-            (r#"{"planCode":7,"contact":{"email":"a"}}"#.to_owned(), "planCode", "wrong_type"),
-            (format!("{{{ok},\"addonCodes\":[\"a\",1]}}"), "addonCodes[1]", "wrong_type"),
-            (format!("{{{ok},\"decision\":\"NO\"}}"), "decision", "invalid"),
-            (format!("{{{ok},\"id\":\"ten_1\"}}"), "id", "invalid"),
-            ("[]".to_owned(), "body", "wrong_type"),
-            ("\"x\"".to_owned(), "body", "wrong_type"),
+            (r#"{"contact":{"email":"a"}}"#.to_owned(), "planCode", "missing_field"),
+            (r#"{"planCode":"s","contact":{}}"#.to_owned(), "contact.email", "missing_field"),
+            (r#"{"planCode":7,"contact":{"email":"a"}}"#.to_owned(), "planCode", "invalid_type"),
+            (format!("{{{ok},\"addonCodes\":[\"a\",1]}}"), "addonCodes[1]", "invalid_type"),
+            (format!("{{{ok},\"decision\":\"NO\"}}"), "decision", "invalid_value"),
+            (format!("{{{ok},\"id\":\"ten_1\"}}"), "id", "invalid_value"),
+            ("[]".to_owned(), "body", "invalid_type"),
+            ("\"x\"".to_owned(), "body", "invalid_type"),
         ];
         for (body, field, code) in cases {
             assert_eq!(refused(&body), (422, field.to_owned(), code), "{body}");

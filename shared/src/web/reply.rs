@@ -114,10 +114,11 @@ impl ApiError {
         }))
     }
 
-    /// 422 with the fields named. An empty list still refuses.
+    /// 422 with the fields named; the first one's code is the problem's. An empty list still refuses.
     #[must_use]
     pub fn invalid_fields(fields: Vec<FieldError>) -> ApiError {
-        let mut error = ApiError::new(422, "invalid_fields", "The request has fields that are missing or not valid.");
+        let code = fields.first().map_or("invalid_request", |field| field.code);
+        let mut error = ApiError::new(422, code, "The request has fields that are missing or not valid.");
         error.0.fields = fields;
         error
     }
@@ -130,10 +131,8 @@ impl ApiError {
 
     #[must_use]
     pub fn card_number_refused(field: impl Into<String>) -> ApiError {
-        let message = "Card numbers are entered in the gateway's window only.";
-        let mut error = ApiError::new(422, "card_number_refused", "The request contains a payment card number.");
-        error.0.fields = vec![FieldError::new(field, "card_number_refused", message)];
-        error
+        let message = "holds a payment card number; those are entered in the gateway's window only";
+        ApiError::invalid_field(field, "card_number_refused", message)
     }
 
     #[must_use]
@@ -259,7 +258,7 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict { .. } => {
                 ApiError::conflict("conflict", "Somebody else changed this at the same time; load it and try again.")
             }
-            StoreError::BadCursor => ApiError::invalid_field("cursor", "invalid", "This cursor is not of this list."),
+            StoreError::BadCursor => ApiError::invalid_field("cursor", "invalid_value", "is not of this list"),
             StoreError::Unavailable(_) => ApiError::unavailable(error),
             StoreError::TooLarge | StoreError::Corrupt(_) => ApiError::internal(error),
         }
@@ -293,14 +292,14 @@ mod tests {
 
     #[test]
     fn a_problem_names_code_fields_and_request() {
-        let error = ApiError::invalid_field("contact.email", "invalid", "is not an address").with("hint", 1);
+        let error = ApiError::invalid_field("contact.email", "invalid_email", "is not an address").with("hint", 1);
         let reply = error.into_reply("r-1");
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(
             body,
-            json!({"type": "about:blank", "title": "Unprocessable Entity", "status": 422, "code": "invalid_fields",
+            json!({"type": "about:blank", "title": "Unprocessable Entity", "status": 422, "code": "invalid_email",
                 "detail": "The request has fields that are missing or not valid.", "requestId": "r-1", "hint": 1,
-                "errors": [{"field": "contact.email", "code": "invalid", "message": "is not an address"}]})
+                "errors": [{"field": "contact.email", "code": "invalid_email", "message": "is not an address"}]})
         );
         assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
         assert_eq!(reply.headers[CACHE_CONTROL], "no-store");

@@ -94,7 +94,7 @@ impl Request {
     /// 422 naming the parameter when it does not parse.
     pub fn query_parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
         let Some(text) = self.query_param(name) else { return Ok(None) };
-        parse(text).map(Some).ok_or_else(|| ApiError::invalid_field(name, "invalid", "is not a known value"))
+        parse(text).map(Some).ok_or_else(|| ApiError::invalid_field(name, "invalid_value", "is not a known value"))
     }
 
     /// `limit` (1 to 100, 20 when absent) and `cursor`.
@@ -104,15 +104,13 @@ impl Request {
     pub fn page(&self) -> Result<Page, ApiError> {
         let limit = match self.query_param("limit") {
             None => LIMIT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|n| (1..=LIMIT_MAX).contains(n))
-                .ok_or_else(|| ApiError::invalid_field("limit", "invalid", format!("must be 1 to {LIMIT_MAX}")))?,
+            Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
+                ApiError::invalid_field("limit", "invalid_value", format!("must be 1 to {LIMIT_MAX}"))
+            })?,
         };
         let cursor = self.query_param("cursor").map(str::to_owned);
         if cursor.as_ref().is_some_and(|c| c.len() > CURSOR_MAX) {
-            return Err(ApiError::invalid_field("cursor", "invalid", "This cursor is not of this list."));
+            return Err(ApiError::invalid_field("cursor", "invalid_value", "is not of this list"));
         }
         Ok(Page { limit, cursor })
     }
@@ -138,7 +136,7 @@ impl Request {
             |key: &&str| (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
         self.header(name).filter(fits).map(Some).ok_or_else(|| {
             let message = format!("must be one value of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
-            ApiError::invalid_field("Idempotency-Key", "invalid", message)
+            ApiError::invalid_field("Idempotency-Key", "invalid_value", message)
         })
     }
 
