@@ -87,6 +87,7 @@ class Settings:
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",
+            "RegistrationsPerAddress": "100000",
             "LogRetentionDays": "1",
         }
 

@@ -44,7 +44,8 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     }
     let now = charging.clock.now().await;
     let token = || stamp::token(charging.random.as_ref());
-    let claimed = claim(charging.store.as_ref(), &request, &caller.label(), "activate_subscription", &token(), now).await?;
+    let claimed =
+        claim(charging.store.as_ref(), &request, &caller.label(), "activate_subscription", &token(), now).await?;
     let Go::Charge(key) = claimed else { return reply_from_state(&subscription) };
     let context = Context { now, actor: caller.actor.clone() };
     let charged = activate(charging, &context, &id, HTTP_PATIENCE).await;

@@ -44,18 +44,21 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::CreateSubscription)?;
     let input: Input = request.json()?;
     let owner = caller.owner().ok_or_else(ApiError::forbidden)?;
-    let foreign = || ApiError::invalid_field("onboardingRequestId", "unknown_application", "is not an application of yours");
+    let foreign =
+        || ApiError::invalid_field("onboardingRequestId", "unknown_application", "is not an application of yours");
     let application = RequestId::parse(&input.onboarding_request_id).map_err(|_| foreign())?;
     if application != owner.request() {
         return Err(foreign());
     }
-    let unknown = |_| ApiError::invalid_field("paymentMethodId", "unknown_payment_method", "no such usable payment method");
+    let unknown =
+        |_| ApiError::invalid_field("paymentMethodId", "unknown_payment_method", "no such usable payment method");
     let method_id = MethodId::parse(&input.payment_method_id).map_err(unknown)?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let claim = match begin(store, &request, &caller.label(), "create_subscription", now).await? {
         Started::New(claim) => claim,
         Started::Replay(_) => {
-            let stored = typed::subscription(store, &application.subscription()).await?.ok_or_else(ApiError::not_found)?;
+            let stored =
+                typed::subscription(store, &application.subscription()).await?.ok_or_else(ApiError::not_found)?;
             return Reply::json(201, &SubscriptionBody::from(&stored));
         }
     };

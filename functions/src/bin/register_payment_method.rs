@@ -94,7 +94,8 @@ async fn replay(app: &App, caller: &Caller, result: &Value) -> Result<Reply, Api
 
 fn window_result(input: Input) -> Result<OwnedResult, ApiError> {
     let needed = |field: &'static str, value: Option<String>| {
-        let value = value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid_field(field, "required", "is required"))?;
+        let value =
+            value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid_field(field, "required", "is required"))?;
         let sound = value.len() <= 300 && value.bytes().all(|b| b.is_ascii_graphic());
         sound.then_some(value).ok_or_else(|| ApiError::invalid_field(field, "invalid", "is not valid"))
     };
@@ -104,7 +105,9 @@ fn window_result(input: Input) -> Result<OwnedResult, ApiError> {
             Ok(OwnedResult::Toss { auth_key, customer_key: needed("customerKey", input.customer_key)? })
         }
         GatewayName::Stripe => match input.payment_method_id {
-            Some(id) if input.setup_intent_id.is_none() => Ok(OwnedResult::PaymentMethod(needed("paymentMethodId", Some(id))?)),
+            Some(id) if input.setup_intent_id.is_none() => {
+                Ok(OwnedResult::PaymentMethod(needed("paymentMethodId", Some(id))?))
+            }
             _ => Ok(OwnedResult::SetupIntent(needed("setupIntentId", input.setup_intent_id)?)),
         },
     }

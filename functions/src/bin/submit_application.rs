@@ -12,6 +12,7 @@ use functions::{SystemRandom, wall};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
+use shared::auth::token::APPLICATION;
 use shared::auth::{Caller, Tokens};
 use shared::config::Env;
 use shared::ports::{Clock, Context, Random};
@@ -79,7 +80,8 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let now = app.clock.now().await;
     let application = match begin(app.store.as_ref(), &request, "public", "submit_application", now).await? {
         Started::Replay(result) => {
-            let id = result.get("id").and_then(|id| RequestId::parse(id.as_str()?).ok()).ok_or_else(ApiError::not_found)?;
+            let id =
+                result.get("id").and_then(|id| RequestId::parse(id.as_str()?).ok()).ok_or_else(ApiError::not_found)?;
             typed::application(app.store.as_ref(), &id).await?.ok_or_else(ApiError::not_found)?
         }
         Started::New(claim) => {
@@ -93,7 +95,7 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
 
 /// The credential is minted anew each time; only ids are stored.
 async fn answer(app: &App, application: &Application) -> Result<Reply, ApiError> {
-    let token = app.tokens.mint(&Caller::applicant(&application.id), wall()).await?;
+    let token = app.tokens.mint(&Caller::applicant(&application.id), wall(), APPLICATION).await?;
     let body = json!({
         "id": application.id.as_str(),
         "tenantId": application.tenant_id().as_str(),

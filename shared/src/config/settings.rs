@@ -76,6 +76,8 @@ pub struct Settings {
     pub toss_rate: u32,
     pub stripe_rate: u32,
     pub webhook_allowed_ips: IpAllowList,
+    /// Card registrations one address may make in a day.
+    pub registrations_per_address: u64,
     pub failed_charges_queue_url: String,
     pub billing_shards_queue_url: String,
 }
@@ -107,6 +109,7 @@ impl Settings {
             runners: number(read, "RUNNERS", 16)?,
             toss_rate: number(read, "TOSS_RATE", 10_000)?,
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
+            registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
             failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
@@ -152,7 +155,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 12] = [
+    const LOCAL: [(&str, &str); 13] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -163,6 +166,7 @@ mod tests {
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
         ("WEBHOOK_ALLOWED_IPS", ""),
+        ("REGISTRATIONS_PER_ADDRESS", "20"),
         ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
     ];

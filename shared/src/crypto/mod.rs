@@ -35,6 +35,14 @@ pub fn token_hash(gateway: GatewayName, token: &str) -> String {
     text
 }
 
+/// A short name for something long or foreign: 128 bits of SHA-256 in hex. For keys of rows and calls, not for secrets.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    let mut name = hex::encode(Sha256::digest(text));
+    name.truncate(32);
+    name
+}
+
 /// AES-256-GCM under the data keys of the secret store.
 pub struct AesVault {
     secrets: Arc<dyn Secrets>,

@@ -66,14 +66,25 @@ pub fn in_our_words(event: StripeEvent) -> SignedEvent {
         StripeKind::MethodRemoved { token } => Some(token_hash(GatewayName::Stripe, token.expose_secret())),
         _ => None,
     };
-    SignedEvent { gateway: GatewayName::Stripe, id: event.id, kind: event.event_type, report: event.report, removed_method }
+    SignedEvent {
+        gateway: GatewayName::Stripe,
+        id: event.id,
+        kind: event.event_type,
+        report: event.report,
+        removed_method,
+    }
 }
 
 /// Follows an unsigned event to what it hints at.
 ///
 /// # Errors
 /// When the store or the gateway fails in a way that a resend may cure.
-pub async fn follow(charging: &Charging, now: Timestamp, gateway: GatewayName, hint: TossHint) -> Result<(), ReceiveError> {
+pub async fn follow(
+    charging: &Charging,
+    now: Timestamp,
+    gateway: GatewayName,
+    hint: TossHint,
+) -> Result<(), ReceiveError> {
     match hint {
         TossHint::PaymentChanged { order_id, .. } => receive_hint(charging, now, gateway, &order_id).await,
         TossHint::BillingDeleted { billing_key } => {
