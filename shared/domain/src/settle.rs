@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 mod capture;
 
-use crate::calendar::{OutOfRange, seoul_date};
-use crate::charge::{Answer, Decline, DeclineClass, Doubt, GatewayName, Heard, LiveAttempt};
+use crate::calendar::{OutOfRange, next_seoul_day, seoul_date};
+use crate::charge::{Answer, Decline, DeclineClass, Doubt, GatewayName, Heard, LiveAttempt, Trigger};
 use crate::cycle::{Attempt, Cycle, Outcome, State};
 use crate::dunning::DunningCase;
 use crate::event::Fact;
@@ -196,7 +196,12 @@ pub fn absent(
     if subscription.owes_next(live.index, live.seq) {
         after.absent = after.absent.saturating_add(1);
     }
-    let after = after.rested(&cycle, live.started_at)?;
+    let mut after = after.rested(&cycle, live.started_at)?;
+    let owed = after.owes_next(live.index, live.seq) && cycle.state == State::Open && !after.parked;
+    if owed && live.trigger == Trigger::Manual && after.status == Status::Active && after.dunning.is_none() {
+        // A person asked before the run was due to charge: the run keeps its one charge per civil day.
+        after.due_at = Some(next_seoul_day(live.started_at)?);
+    }
     Ok(apply(Some(after), Some(cycle), None, vec![fact], None))
 }
 

@@ -39,7 +39,7 @@ pub(super) fn captured(
     };
     let expected = Money { amount: subject.amount, currency: subscription.amount.currency };
     let ours = is_ours(subscription, report, subject.n, capture) && capture.amount == expected;
-    if ours && before.state == State::Open {
+    if ours && was_approved(subscription) && before.state == State::Open {
         return pay(subscription, before, report, &subject, capture);
     }
     if !subject.live && before.holds_in_quarantine(capture) {
@@ -147,6 +147,16 @@ fn subject_of_capture(
     })
 }
 
+/// Whether anybody decided that it may be charged. Money from before that is nobody's payment yet: paying with it would
+/// activate what was never approved.
+fn was_approved(subscription: &Subscription) -> bool {
+    match subscription.status {
+        Status::Draft => false,
+        Status::PendingActivation => subscription.approved_at.is_some(),
+        Status::Active | Status::Suspended | Status::Cancelled | Status::Terminated => true,
+    }
+}
+
 fn has_ended(subscription: &Subscription) -> bool {
     matches!(subscription.status, Status::Cancelled | Status::Terminated)
 }
@@ -180,7 +190,8 @@ fn quarantine(
     capture: &Capture,
 ) -> Result<Settlement, OutOfRange> {
     let fact = quarantine_fact(subscription, before.index, capture).with("expected", subject.amount);
-    let charged_again = matches!(subscription.status, Status::PendingActivation | Status::Active);
+    let charged_again =
+        matches!(subscription.status, Status::PendingActivation | Status::Active) && was_approved(subscription);
     let park = charged_again && before.state == State::Open && subscription.owes_next(before.index, before.seq);
     let money = Some(quarantine_id(capture).to_owned());
     let cycle = before.with_attempt(terminal(subject, Outcome::Quarantined, None, None, money));

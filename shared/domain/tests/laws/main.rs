@@ -1,0 +1,17 @@
+//! The laws of the product (product.md, design.md §5 and §6), proved on the pure crate. One module per law book; each
+//! test is named after the law it proves.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: failing loudly is its purpose")]
+
+mod books;
+mod calendar;
+mod dunning;
+mod fixtures;
+mod gateway;
+mod life_cycle;
+mod money;
+mod order;
+mod outage;
+mod quarantine;
+mod resolve;
+mod walk;
+mod world;
