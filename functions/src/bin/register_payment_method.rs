@@ -94,8 +94,9 @@ async fn replay(app: &App, caller: &Caller, result: &Value) -> Result<Reply, Api
 
 fn window_result(input: Input) -> Result<OwnedResult, ApiError> {
     let needed = |field: &'static str, value: Option<String>| {
-        let value =
-            value.filter(|v| !v.is_empty()).ok_or_else(|| ApiError::invalid_field(field, "required", "is required"))?;
+        let value = value
+            .filter(|v| !v.is_empty())
+            .ok_or_else(|| ApiError::invalid_field(field, "missing_field", "is required"))?;
         let sound = value.len() <= 300 && value.bytes().all(|b| b.is_ascii_graphic());
         sound.then_some(value).ok_or_else(|| ApiError::invalid_field(field, "invalid", "is not valid"))
     };

@@ -49,7 +49,7 @@ impl From<DecisionError> for ApiError {
                 ApiError::conflict("payment_method_missing", "No usable payment method is registered.")
             }
             DecisionError::Refused(DecideError::NoteRequired) => {
-                ApiError::invalid_field("note", "required", "is required for this decision")
+                ApiError::invalid_field("note", "note_required", "is required for this decision")
             }
             DecisionError::PlanGone => ApiError::conflict("plan_not_on_sale", "The plan applied for is not on sale."),
             DecisionError::Store(e) => e.into(),

@@ -1,1 +1,0 @@
-//! What the suites share: a clock and randomness for tests.
