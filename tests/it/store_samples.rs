@@ -74,6 +74,7 @@ pub fn subscription() -> Subscription {
         anchor: Some(day("2026-11-01")),
         paid: Some(0),
         tries: 0,
+        absent: 0,
         due_at: Some(t(0)),
         live: None,
         dunning: None,

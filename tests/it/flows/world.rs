@@ -17,7 +17,7 @@ use domain::plan::{Addon, Plan};
 use domain::settle::Hint;
 use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use shared::gateway::{
     Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
     Registered, SetUp, SetUpAnswer,
@@ -341,10 +341,4 @@ fn starter() -> Plan {
         on_sale: true,
         retry_days: vec![1, 3, 7],
     }
-}
-
-/// The plain text of a secret, for comparing in tests.
-#[must_use]
-pub fn plain(secret: &SecretString) -> &str {
-    secret.expose_secret()
 }
