@@ -7,5 +7,8 @@ mod crash;
 mod harness;
 mod journey;
 mod months;
+mod schedule;
 mod tables;
+mod tenant;
+mod tokens;
 mod webhooks;
