@@ -6,21 +6,22 @@
 //! message, which may quote a value.
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::filter::{ParseError, Targets, filter_fn};
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::fmt;
 
 /// Libraries that may say what went wrong and nothing more, by the start of their names.
 const HUSHED: [&str; 5] = ["aws_", "h2", "hyper", "rustls", "tower"];
 /// Repeats every error answer, ordinary refusals of the authorizer included; our own line has the causes.
 const SILENT: &str = "lambda_runtime::layers";
 
-/// Starts logging at `filter` (the syntax of `RUST_LOG`). A second call changes nothing.
+/// Starts logging at `filter`: levels by target, like `info,shared=debug`. (The fuller syntax of `RUST_LOG` would bring a
+/// regular-expression engine into every function.) A second call changes nothing.
 ///
 /// # Errors
 /// When the filter does not parse.
 pub fn init(filter: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    let filter: Targets = filter.parse()?;
     let lines = fmt::layer().json().flatten_event(true).with_span_list(false).without_time();
     // Somebody else may have started logging first, in tests; theirs stays.
     let _ = tracing_subscriber::registry().with(filter).with(lines.with_filter(filter_fn(speaks))).try_init();
