@@ -75,7 +75,7 @@ impl Subscription {
             (Status::Terminated, _) => Ok(None),
             (Status::Suspended | Status::Cancelled, _) => Ok(self.ends_at()?.or(self.due_at)),
             (Status::PendingActivation, _) => match self.approved_at {
-                Some(at) if self.first_decline.is_some() || self.spent() => plus_days(at, UNPAID_DAYS).map(Some),
+                Some(at) if self.first_decline.is_some() => plus_days(at, UNPAID_DAYS).map(Some),
                 Some(_) | None => Ok(Some(started_at)),
             },
             (Status::Active, Some(case)) => Ok(Some(case.due_at())),

@@ -137,7 +137,10 @@ impl Books {
         if let (Some(old), Some(new)) = (&before.live, &after.live) {
             assert_eq!((old.index, old.seq, old.n), (new.index, new.seq, new.n), "never two attempts in flight");
         }
-        assert!(after.dunning.is_none() || after.status != Status::Terminated, "an end closes the case");
+        let ended = matches!(after.status, Status::Cancelled | Status::Terminated);
+        assert!(after.dunning.is_none() || !ended, "an end closes the case");
+        let late = after.dunning.as_ref().is_some_and(|case| case.next_at.is_some_and(|at| at > case.deadline));
+        assert!(!late, "no retry is promised after the deadline");
         self.subscription = after;
     }
 

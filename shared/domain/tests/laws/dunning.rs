@@ -211,6 +211,27 @@ fn a_decline_heard_late_counts_from_when_its_attempt_started() {
 }
 
 #[test]
+fn a_late_retry_on_the_day_of_the_deadline_is_the_last_unless_a_person_asked() {
+    for trigger in [Trigger::Dunning, Trigger::Manual] {
+        let (mut books, opened) = in_dunning(soft);
+        books.hear(Trigger::Dunning, opened + days(1), soft);
+        books.hear(Trigger::Dunning, opened + days(3), soft);
+        books.subscription.plan.retry_days = vec![1, 3, 7, 7];
+        let deadline = opened + days(7);
+        if trigger == Trigger::Dunning {
+            let mut case = case(&books);
+            case.next_at = Some(deadline - hours(2));
+            books.subscription.due_at = case.next_at;
+            books.subscription.dunning = Some(case);
+        }
+        books.hear(trigger, deadline - hours(2), soft);
+        let next = if trigger == Trigger::Manual { Due::Charge(Trigger::Dunning) } else { Due::Suspend };
+        assert_eq!(books.due(deadline), next, "{trigger:?}: one scheduled charge a day");
+        assert_eq!(books.due(deadline - minutes(1)), Due::Nothing);
+    }
+}
+
+#[test]
 fn a_parked_subscription_stays_parked_when_its_card_changes() {
     let (books, opened) = in_dunning(soft);
     let parked = Subscription { parked: true, due_at: None, ..books.subscription };

@@ -11,6 +11,54 @@ use jiff::Timestamp;
 use crate::books::Books;
 use crate::fixtures::{at, birth, by_call, captured, claim, days, hard, hours, method, refused, soft, unapproved};
 
+#[test]
+fn what_is_due_follows_from_the_state_even_if_the_index_brings_it_too_early() {
+    let now = birth() + days(40);
+    let early = |s: Subscription| Subscription { due_at: Some(birth()), ..s }.due(now).unwrap();
+    let mut books = Books::active(GatewayName::Toss);
+    books.hear(Trigger::Renewal, now, soft);
+    let in_dunning = books.subscription;
+    assert_eq!(early(in_dunning.clone()), Due::Nothing, "neither its next retry nor its deadline has come");
+    let suspended = in_dunning.suspended(now).unwrap().0;
+    assert_eq!(early(suspended.clone()), Due::Nothing);
+    assert_eq!(early(suspended.lapsed(now).unwrap().0), Due::Nothing);
+    assert_eq!(suspended.due(now + days(30)).unwrap(), Due::Terminate);
+    let spent = Subscription { tries: 8, dunning: None, ..in_dunning.clone() };
+    let next_at = Some(now);
+    let case = domain::dunning::DunningCase { next_at, ..in_dunning.dunning.clone().unwrap() };
+    assert_eq!(
+        early(Subscription { tries: 8, dunning: Some(case), ..in_dunning }),
+        Due::Nothing,
+        "it may not be charged"
+    );
+    let unpaid = Books::approved(GatewayName::Toss).subscription;
+    let unpaid = Subscription { tries: spent.tries, approved_at: Some(now), ..unpaid };
+    assert_eq!(early(unpaid), Due::Nothing, "nor may this");
+}
+
+#[test]
+fn cancelling_closes_the_case_in_the_same_value() {
+    let mut books = Books::active(GatewayName::Toss);
+    let due = books.subscription.due_at.unwrap();
+    books.hear(Trigger::Renewal, due, soft);
+    assert!(books.subscription.dunning.is_some());
+    let (cancelled, fact) = books.subscription.lapsed(due + days(2)).unwrap();
+    assert_eq!((&cancelled.dunning, cancelled.due_at), (&None, Some(due + days(32))));
+    assert_eq!(fact.kind, "subscription.cancelled");
+}
+
+#[test]
+fn only_an_open_cycle_is_given_up() {
+    let mut books = Books::active(GatewayName::Toss);
+    books.hear(Trigger::Renewal, birth() + days(40), soft);
+    let open = books.cycle(1).clone();
+    let paid = books.cycle(0).state.clone();
+    for state in [paid, State::Void, State::Uncollectible] {
+        assert_eq!(domain::cycle::Cycle { state, ..open.clone() }.uncollectible(), None);
+    }
+    assert_eq!(open.uncollectible().unwrap().0.state, State::Uncollectible);
+}
+
 /// A subscription as it would be in each status, without an attempt in flight.
 fn in_status(status: Status) -> Subscription {
     let active = Books::active(GatewayName::Toss).subscription;

@@ -273,6 +273,17 @@ proptest! {
     }
 }
 
+#[test]
+fn a_weaker_doubt_that_names_the_payment_is_heard_and_stays_weaker() {
+    let mut books = Books::active(GatewayName::Stripe);
+    let due = books.subscription.due_at.unwrap();
+    let live = books.start(Trigger::Renewal, due);
+    books.settle(&by_call(&live, Answer::Unknown { heard: Heard::Error, code: None, intent: None }), due);
+    books.settle(&by_call(&live, unknown(Heard::Nothing, &live)), due);
+    let after = books.live();
+    assert_eq!((after.unknown.unwrap().heard, after.intent), (Heard::Error, intent(&live)));
+}
+
 /// Stripe names the cycle only: an event for the money a later attempt also hears of settles both.
 #[test]
 fn an_attempt_that_hears_of_its_cycles_own_payment_is_over() {

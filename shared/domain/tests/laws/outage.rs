@@ -1,7 +1,7 @@
 //! After any downtime the books catch up by themselves: every period once, oldest first, one a day.
 
-use domain::calendar::seoul_date;
-use domain::charge::{GatewayName, Trigger};
+use domain::calendar::{next_seoul_day, seoul_date, seoul_midnight};
+use domain::charge::{GatewayName, LiveAttempt, Trigger};
 use domain::cycle::State;
 use domain::subscription::{Due, Status};
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use jiff::civil::{Date, date};
 use proptest::prelude::*;
 
 use crate::books::Books;
-use crate::fixtures::{at, birth, days, hours, minutes};
+use crate::fixtures::{at, birth, by_call, by_event, captured, days, hours, minutes, refused, soft};
 use crate::gateway::Card;
 use crate::world::{Fate, World};
 
@@ -117,6 +117,41 @@ proptest! {
         prop_assert_eq!(books.subscription.anchor, anchor);
         prop_assert_eq!(books.subscription.paid, Some(u32::try_from(paid.len()).unwrap()));
     }
+}
+
+/// Behind by two periods; `trigger` tries the second on the day the first was paid.
+fn second_of_two_absent(trigger: Trigger) -> (Books, Timestamp) {
+    let mut books = Books::active(GatewayName::Toss);
+    let noon = at("2027-04-10T03:00:00Z");
+    books.take(Trigger::Renewal, noon);
+    let now = if trigger == Trigger::Manual { noon + hours(1) } else { books.subscription.due_at.unwrap() };
+    books.hear(trigger, now, |_| refused());
+    (books, now)
+}
+
+#[test]
+fn a_manual_try_that_came_to_nothing_leaves_the_run_its_one_charge_a_day() {
+    let (books, tried) = second_of_two_absent(Trigger::Manual);
+    assert_eq!(books.subscription.due_at, Some(next_seoul_day(tried).unwrap()));
+    let (books, tried) = second_of_two_absent(Trigger::Renewal);
+    assert_eq!(books.due(tried), Due::Charge(Trigger::Renewal), "the run's own try is repeated at once");
+}
+
+#[test]
+fn a_late_capture_does_not_bring_a_second_charge_on_the_day_of_the_later_attempt() {
+    let (mut books, first) = second_of_two_absent(Trigger::Renewal);
+    let late = LiveAttempt { n: 1, index: 2, started_at: first, ..books.start(Trigger::Renewal, first + days(25)) };
+    let second = books.live();
+    let capture = captured(&books.subscription, &late);
+    let mut swapped = books.clone();
+    books.settle(&by_event(&late, capture.clone()), second.started_at);
+    books.settle(&by_call(&second, soft(&second)), second.started_at);
+    swapped.settle(&by_call(&second, soft(&second)), second.started_at);
+    swapped.settle(&by_event(&late, capture), second.started_at);
+    assert_eq!(books, swapped);
+    assert_eq!((books.subscription.paid, books.cycle(2).attempts.len()), (Some(2), 2));
+    let begins = seoul_midnight(books.subscription.period(3, seoul_date(first)).unwrap().start).unwrap();
+    assert_eq!(books.subscription.due_at, Some(begins.max(next_seoul_day(second.started_at).unwrap())));
 }
 
 /// Named after what happened to others (facts/engineering.md §3.2): ten runs at once charge once.

@@ -113,6 +113,30 @@ fn a_second_payment_for_a_paid_cycle_is_quarantined_and_charging_goes_on() {
 }
 
 #[test]
+fn two_charges_under_one_payment_are_two_payments_and_an_unnamed_charge_is_none() {
+    let (mut books, live) = renewal_in_flight(GatewayName::Stripe);
+    let right = capture(&books.subscription, &live);
+    books.settle(&by_call(&live, Answer::Captured(right.clone())), live.started_at);
+    let unnamed = Capture { charge_id: None, ..right.clone() };
+    assert_eq!(books.settle(&by_event(&live, Answer::Captured(unnamed)), live.started_at), []);
+    let second = Capture { charge_id: Some("ch_second".into()), ..right };
+    assert_eq!(quarantined(&books.settle(&by_event(&live, Answer::Captured(second)), live.started_at)), 1);
+}
+
+#[test]
+fn only_a_hard_decline_ends_a_card() {
+    let (books, live) = renewal_in_flight(GatewayName::Toss);
+    let auth = Answer::Declined(crate::fixtures::decline(domain::charge::DeclineClass::Auth, &live));
+    for (answer, ends) in [(hard(&live), true), (soft(&live), false), (auth, false)] {
+        let report = by_call(&live, answer);
+        let settlement = domain::settle::settle(&books.subscription, None, &report, live.started_at).unwrap();
+        let domain::settle::Settlement::Apply(settled) = settlement else { panic!("a decline counts") };
+        assert_eq!(settled.invalid_method, ends.then(|| live.method_id.clone()));
+        assert_eq!(settled.hint, Some(domain::settle::Hint::Declined));
+    }
+}
+
+#[test]
 fn money_for_a_cycle_that_was_given_up_or_never_opened_is_reported() {
     let (mut books, live) = renewal_in_flight(GatewayName::Toss);
     let money = capture(&books.subscription, &live);
