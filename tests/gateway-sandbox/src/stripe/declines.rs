@@ -1,8 +1,8 @@
 //! Stripe's fifty card decline codes and the error each one answers with.
 //!
-//! Invariant: four of them (`expired_card`, `incorrect_cvc`, `incorrect_number`, `processing_error`) travel as the error's
-//! `code` without a `decline_code`; all others as `card_declined` with one. Only `chargeCustomerFail`'s advice and network
-//! codes are recorded from Stripe; the others follow the documented meaning of each code.
+//! Invariant: four of them (`expired_card`, `incorrect_cvc`, `incorrect_number`, `processing_error`) travel as the
+//! error's `code` without a `decline_code`; all others as `card_declined` with one. Only `chargeCustomerFail`'s advice
+//! and network codes are recorded from Stripe; the others follow the documented meaning of each code.
 
 use super::failure::Failure;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Stripe's error answers: `{"error":{type, code, …}}` with a status, and whether idempotency keeps the answer.
 //!
-//! Invariants: `type` is one of Stripe's four wire values; an answer is kept under its key only when the endpoint began to
-//! execute (402, state conflicts, 500), never for a parameter or concurrency refusal or a rate limit.
+//! Invariants: `type` is one of Stripe's four wire values; an answer is kept under its key only when the endpoint began
+//! to execute (402, state conflicts, 500), never for a parameter or concurrency refusal or a rate limit.
 
 use serde_json::{Map, Value, json};
 

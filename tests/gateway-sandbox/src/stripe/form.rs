@@ -1,8 +1,8 @@
 //! Stripe's request encoding: `application/x-www-form-urlencoded` with nesting in the names (`a[b]`, `a[]`, `a[0][b]`),
 //! the same for bodies and query strings, brackets literal or percent-encoded.
 //!
-//! Invariant: parsing keeps what was sent (leaves are strings, order of a list is the order sent); meaning, bounds and the
-//! refusal of unknown names are the caller's, through [`Form::only`] and the typed accessors.
+//! Invariant: parsing keeps what was sent (leaves are strings, order of a list is the order sent); meaning, bounds and
+//! the refusal of unknown names are the caller's, through [`Form::only`] and the typed accessors.
 
 use super::failure::Failure;
 use percent_encoding::percent_decode_str;

@@ -1,7 +1,7 @@
 //! Stripe's idempotency keys (v1): the first answer of a key is the answer, for 24 hours of the sandbox's clock.
 //!
-//! Invariants: at most one request runs under a key; a key answers only to the parameters and endpoint it was first used
-//! with; a request that never began to execute leaves no trace; a running request is never persisted.
+//! Invariants: at most one request runs under a key; a key answers only to the parameters and endpoint it was first
+//! used with; a request that never began to execute leaves no trace; a running request is never persisted.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! PaymentIntents: create, confirm, update, cancel, read.
 //!
-//! Invariants: an intent is confirmed only in `requires_payment_method`, `requires_confirmation` or `requires_action`, so it
-//! succeeds at most once; a wrong-state call answers `payment_intent_unexpected_state` with the intent inside.
+//! Invariants: an intent is confirmed only in `requires_payment_method`, `requires_confirmation` or `requires_action`,
+//! so it succeeds at most once; a wrong-state call answers `payment_intent_unexpected_state` with the intent inside.
 
 use super::{
     attempt::attempt,

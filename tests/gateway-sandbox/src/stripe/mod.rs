@@ -1,8 +1,8 @@
 //! The Stripe wire: what our adapter, our pages and scripts need of it, at API version 2026-10-28.endive.
 //!
-//! Invariants: a PaymentIntent has at most one paid charge; every capture, refund and decline is in the core's ledger under
-//! the metadata `order_id`; one idempotency key runs once; only test keys are let in. A lock on the Stripe state is taken
-//! before the core's own, never the other way round.
+//! Invariants: a PaymentIntent has at most one paid charge; every capture, refund and decline is in the core's ledger
+//! under the metadata `order_id`; one idempotency key runs once; only test keys are let in. A lock on the Stripe state
+//! is taken before the core's own, never the other way round.
 mod attempt;
 mod call;
 mod cards;

@@ -1,7 +1,7 @@
 //! `GET /v1/payment_intents/search`: behind by a configurable number of seconds, unlike lists.
 //!
-//! The language: clauses joined by `AND` (or a space): `field:'value'`, `field>number` and the like, `metadata['key']:'v'`;
-//! a leading `-` negates. Metadata compares without case. `OR` is refused rather than misread.
+//! The language: clauses joined by `AND` (or a space): `field:'value'`, `field>number` and the like,
+//! `metadata['key']:'v'`; a leading `-` negates. Metadata compares without case. `OR` is refused rather than misread.
 
 use super::{call::Call, failure::Failure, lists, render, state::Intent};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! What every Stripe request goes through, in Stripe's order: key, version, address, rate limit, idempotency, parameters,
-//! effect. Faults strike where the real ones would.
+//! What every Stripe request goes through, in Stripe's order: key, version, address, rate limit, idempotency,
+//! parameters, effect. Faults strike where the real ones would.
 //!
-//! Invariants: the work runs as its own task, so a caller that hangs up does not undo it; effect, ledger, deliveries and the
-//! kept answer are written under one lock.
+//! Invariants: the work runs as its own task, so a caller that hangs up does not undo it; effect, ledger, deliveries
+//! and the kept answer are written under one lock.
 
 use super::{
     call::{Call, Outgoing, VERSION},

@@ -16,6 +16,28 @@ use std::collections::{BTreeMap, VecDeque};
 /// Events kept for `GET /v1/events`; older ones fall off.
 const EVENTS_KEPT: usize = 20_000;
 
+/// Events sent to an endpoint that was not made through the API. One family per fact: `charge.succeeded` and
+/// `charge.failed` say what the intent's events say.
+const SUBSCRIBED: [&str; 17] = [
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.refunded",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "payment_method.attached",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+    "setup_intent.setup_failed",
+    "setup_intent.succeeded",
+];
+
 /// Free-form keys and values of an object.
 pub type Metadata = BTreeMap<String, String>;
 
@@ -256,16 +278,12 @@ impl StripeState {
         }
     }
 
-    /// Whether an event of this kind goes to the webhook endpoint. Without an endpoint made through the API: the kinds an
-    /// integration by PaymentIntents subscribes to, one family, so `charge.succeeded` and `charge.failed` are not among them.
+    /// Whether an event of this kind goes to the webhook endpoint: what the endpoint made through the API asked for, or
+    /// what an integration by PaymentIntents subscribes to.
     pub(super) fn subscribed(&self, kind: &str) -> bool {
         match self.hooks.newest().next() {
             Some(hook) => hook.enabled.iter().any(|enabled| enabled == "*" || enabled == kind),
-            None => {
-                let families = ["refund.", "setup_intent.", "charge.dispute.", "payment_method."];
-                let intent = kind.starts_with("payment_intent.") && kind != "payment_intent.created";
-                intent || kind == "charge.refunded" || families.iter().any(|family| kind.starts_with(family))
-            }
+            None => SUBSCRIBED.contains(&kind),
         }
     }
 }
