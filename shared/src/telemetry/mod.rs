@@ -7,8 +7,8 @@
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{ParseError, Targets, filter_fn};
-use tracing_subscriber::prelude::*;
 use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 /// Libraries that may say what went wrong and nothing more, by the start of their names.
 const HUSHED: [&str; 5] = ["aws_", "h2", "hyper", "rustls", "tower"];
