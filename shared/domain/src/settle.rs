@@ -120,13 +120,17 @@ fn declined(
     decline: &Decline,
 ) -> Result<Settlement, OutOfRange> {
     let subject = subject(live);
-    let cycle = close(subscription, cycle, live, decline.intent.clone())?.with_attempt(terminal(
+    let mut cycle = close(subscription, cycle, live, decline.intent.clone())?.with_attempt(terminal(
         &subject,
         Outcome::Declined,
         Some(decline.class),
         Some(decline.code.clone()),
         decline.charge_id.clone(),
     ));
+    if cycle.state == State::Open {
+        // The decline names the intent a further attempt may use; one it no longer names was cancelled.
+        cycle.intent = decline.intent.clone();
+    }
     let mut facts = vec![
         Fact::new("payment.declined", subscription.id.as_str())
             .with("index", live.index)

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::settle::{Loaded, SettleError, settle_report};
 use super::{Charging, stamp};
-use crate::gateway::{Charge, REQUEST_VERSION};
+use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
 use crate::ports::Context;
 use crate::store::{Commit, Record, StoreError, Write, typed};
 
@@ -128,7 +128,14 @@ pub async fn charge_with(
         Err(e) => return Err(e.into()),
     }
     let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
-    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, patience).await
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, patience, Sending::First).await
+}
+
+/// Whether an attempt is sent for the first time. A refusal of a resend says nothing about the first send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    First,
+    Again,
 }
 
 /// Calls the gateway for the live attempt of `loaded` and settles what it says. Used for first sends and resends.
@@ -141,9 +148,14 @@ pub async fn send_and_settle(
     loaded: Loaded,
     method: &PaymentMethod,
     patience: Duration,
+    sending: Sending,
 ) -> Result<Charged, ChargeError> {
     let Some(live) = loaded.subscription.live.clone() else { return Err(ChargeError::Busy) };
     let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, method, patience).await;
+    let answer = match sending {
+        Sending::First => answer,
+        Sending::Again => of_resend(answer),
+    };
     let result = match &answer {
         Answer::Captured(_) => ChargeResult::Captured,
         Answer::Declined(d) => ChargeResult::Declined { class: d.class, code: d.code.clone() },
