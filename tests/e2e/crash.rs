@@ -38,7 +38,7 @@ async fn a_killed_runner_is_finished_by_the_next_run() {
         let fault =
             json!({ "gateway": gateway, "operation": "charge", "fault": "delay", "times": 50, "delayMs": 8_000 });
         stack.own(Method::POST, "/faults", fault).await;
-        let run = stack.start_run(due).await;
+        stack.start_run(due).await;
         stack
             .until("an attempt is in flight", || async {
                 let cycles = stack.cycles(&id).await;
@@ -67,7 +67,6 @@ async fn a_killed_runner_is_finished_by_the_next_run() {
             "nobody settled it yet"
         );
         // The lease of the dead runner and of its attempt run out; the next run looks the attempt up.
-        let _ = run;
         stack.run(due + SignedDuration::from_mins(20)).await;
         let cycles = stack.cycles(&id).await;
         assert_eq!(cycles.iter().filter(|c| c["status"] == "PAID").count(), 2, "{cycles:#?}");
