@@ -1,6 +1,8 @@
 //! The real use cases on the memory store with a scripted gateway: what happens when answers are lost, processes die
 //! and messages come twice. Judged by the scripted gateway's own ledger.
 
+mod adverse;
 mod charging;
 mod runs;
+mod sweep;
 mod world;
