@@ -10,7 +10,7 @@ use domain::resolve::{Next, after_lookup};
 use domain::settle::{Report, Settlement, absent};
 use domain::subscription::Subscription;
 
-use super::charge_subscription::{ChargeError, ChargeResult, Charged, aad, lease_end, send_and_settle};
+use super::charge_subscription::{ChargeError, ChargeResult, Charged, Sending, aad, lease_end, send_and_settle};
 use super::settle::{Loaded, SettleError, load, settle_report};
 use super::{Charging, stamp};
 use crate::gateway::{Find, REQUEST_VERSION};
@@ -85,7 +85,8 @@ async fn act(
             };
             let subscription = Subscription { live: Some(resent), ..loaded.subscription };
             let subscription = replace(charging, subscription).await?;
-            send_and_settle(charging, context, Loaded { subscription, cycle: loaded.cycle }, method, patience).await
+            let loaded = Loaded { subscription, cycle: loaded.cycle };
+            send_and_settle(charging, context, loaded, method, Sending::Again, patience).await
         }
         Next::Look { doubt, at } => {
             let waiting = LiveAttempt { unknown: Some(doubt), ..live };

@@ -3,6 +3,7 @@
 
 mod adverse;
 mod charging;
+mod resends;
 mod runs;
 mod sweep;
 mod world;
