@@ -3,6 +3,7 @@
 
 mod adverse;
 mod charging;
+mod late_declines;
 mod resends;
 mod runs;
 mod sweep;
