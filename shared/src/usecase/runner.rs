@@ -230,14 +230,28 @@ impl Runner<'_> {
             }
             let now = self.charging.clock.now().await;
             let Some(due) = self.due(&subscription, now) else { continue };
-            match due {
+            let now = match due {
                 Due::Nothing => continue,
                 Due::Wait(until) => {
                     pass.rests = Some(pass.rests.map_or(until, |r| r.min(until)));
                     continue;
                 }
-                Due::Charge(_) | Due::Resolve => pace.wait().await,
-                Due::Suspend | Due::Terminate | Due::Lapse => {}
+                Due::Charge(_) | Due::Resolve => {
+                    // What is in flight goes on meanwhile: a claim is written and sent when its turn comes, not when
+                    // the page is full.
+                    loop {
+                        tokio::select! {
+                            biased;
+                            () = pace.wait() => break,
+                            Some(moved) = flying.next(), if !flying.is_empty() => pass.count(moved),
+                        }
+                    }
+                    self.charging.clock.now().await
+                }
+                Due::Suspend | Due::Terminate | Due::Lapse => now,
+            };
+            if pass.misconfigured {
+                break;
             }
             let method = methods.get(&subscription.method_id);
             flying.push(self.step(subscription, method, due, now));
@@ -245,9 +259,6 @@ impl Runner<'_> {
                 && let Some(moved) = flying.next().await
             {
                 pass.count(moved);
-            }
-            if pass.misconfigured {
-                break;
             }
         }
         while let Some(moved) = flying.next().await {

@@ -4,6 +4,7 @@
 mod adverse;
 mod charging;
 mod late_declines;
+mod pace;
 mod resends;
 mod runs;
 mod sweep;
