@@ -8,4 +8,5 @@ mod pace;
 mod resends;
 mod runs;
 mod sweep;
+mod two_gateways;
 mod world;
