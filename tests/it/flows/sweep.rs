@@ -13,8 +13,8 @@ use domain::onboarding::Verdict;
 use domain::subscription::Status;
 use futures::stream::{self, StreamExt};
 use jiff::SignedDuration;
-use shared::store::memory::Fault;
-use shared::store::typed;
+use shared::store::memory::{Call, Fault};
+use shared::store::{Query, typed};
 use shared::usecase::decide_application::{Ruling, decide};
 
 use super::adverse::{Act, Adverse, card, onboard, run, world};
@@ -66,14 +66,18 @@ struct Case {
     at: u32,
 }
 
-/// Counts store calls and makes trouble at one of them.
-fn inject(world: &World, trouble: Trouble, at: u32) -> Arc<AtomicU32> {
+/// Counts store calls and makes trouble at one of them. Looking into partitions of the due index in which nothing is
+/// does not count: those calls are all alike.
+fn inject(world: &World, ours: String, trouble: Trouble, at: u32) -> Arc<AtomicU32> {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&calls);
-    world.store.inject(move |_| {
-        let n = counter.fetch_add(1, Ordering::SeqCst);
+    world.store.inject(move |call| {
+        let elsewhere = matches!(call, Call::Query(Query::SubscriptionsDue { partition, .. }) if *partition != ours);
+        let n = if elsewhere { counter.load(Ordering::SeqCst) } else { counter.fetch_add(1, Ordering::SeqCst) };
         match trouble {
+            Trouble::One(_) if elsewhere => None,
             Trouble::One(fault) => (n == at).then_some(fault),
+            Trouble::Dies | Trouble::DiesAfter if elsewhere => (n > at).then_some(Fault::Unavailable),
             Trouble::DiesAfter if n == at => Some(Fault::AnswerLost),
             Trouble::Dies | Trouble::DiesAfter => (n >= at).then_some(Fault::Unavailable),
         }
@@ -106,7 +110,8 @@ async fn trouble(world: &World, gateway: &Adverse, case: Case) -> (SubscriptionI
         world.travel(world.subscription(&id).await.due_at.unwrap());
     }
     gateway.then(&[case.act]);
-    let calls = inject(world, case.trouble, case.at);
+    let ours = world.try_subscription(&id).await.map(|s| s.due_partition()).unwrap_or_default();
+    let calls = inject(world, ours, case.trouble, case.at);
     match case.kind {
         Kind::First => approve(world, &id).await,
         Kind::Renewal | Kind::Dunning => run(world).await,
