@@ -2,6 +2,7 @@
 //! and messages come twice. Judged by the scripted gateway's own ledger.
 
 mod adverse;
+mod asked;
 mod charging;
 mod late_declines;
 mod pace;
