@@ -61,11 +61,11 @@ async fn a_killed_runner_is_finished_by_the_next_run() {
             .await;
         let request = stack.http.delete(format!("{}/__sandbox/faults", stack.sandbox));
         assert!(stack.send(request).await.status < 300);
-        assert_eq!(
-            stack.cycles(&id).await.iter().filter(|c| c["status"] == "PAID").count(),
-            1,
-            "nobody settled it yet"
-        );
+        // Toss sends no event for a billing charge, so nobody can know yet. Stripe's event may have settled it already.
+        if gateway == "toss" {
+            let paid = stack.cycles(&id).await.iter().filter(|c| c["status"] == "PAID").count();
+            assert_eq!(paid, 1, "nobody was there to hear the answer");
+        }
         // The lease of the dead runner and of its attempt run out; the next run looks the attempt up.
         stack.run(due + SignedDuration::from_mins(20)).await;
         let cycles = stack.cycles(&id).await;

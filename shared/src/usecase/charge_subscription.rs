@@ -128,17 +128,17 @@ pub async fn charge_with(
         Err(e) => return Err(e.into()),
     }
     let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
-    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, patience, Sending::First).await
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, Sending::First, patience).await
 }
 
-/// Whether an attempt is sent for the first time. A refusal of a resend says nothing about the first send.
+/// Whether an attempt goes out for the first time: what the answer to a resend proves is less ([`of_resend`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
     First,
     Again,
 }
 
-/// Calls the gateway for the live attempt of `loaded` and settles what it says. Used for first sends and resends.
+/// Calls the gateway for the live attempt of `loaded` and settles what it says.
 ///
 /// # Errors
 /// When the answer could not be written: the attempt stays live and is looked up later.
@@ -147,15 +147,12 @@ pub async fn send_and_settle(
     context: &Context,
     loaded: Loaded,
     method: &PaymentMethod,
+    which: Sending,
     patience: Duration,
-    sending: Sending,
 ) -> Result<Charged, ChargeError> {
     let Some(live) = loaded.subscription.live.clone() else { return Err(ChargeError::Busy) };
     let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, method, patience).await;
-    let answer = match sending {
-        Sending::First => answer,
-        Sending::Again => of_resend(answer),
-    };
+    let answer = if which == Sending::Again { of_resend(answer) } else { answer };
     let result = match &answer {
         Answer::Captured(_) => ChargeResult::Captured,
         Answer::Declined(d) => ChargeResult::Declined { class: d.class, code: d.code.clone() },

@@ -1,5 +1,6 @@
-//! Takes in what a gateway says by itself. Signed events settle with an inbox row in the same commit; unsigned ones
-//! are hints: ignored unless the attempt is ours and can still change, and then the gateway is asked (design.md §7).
+//! Takes in what a gateway says by itself. A signed capture settles with an inbox row in the same commit; signed
+//! declines and all unsigned events are hints: ignored unless the attempt is ours and can still change, and then the
+//! gateway is asked (design.md §7).
 //!
 //! An `Err` means our failure: the edge answers 500 so that the gateway sends it again.
 
@@ -13,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::charge_subscription::ChargeError;
 use super::resolve_attempt::resolve;
-use super::settle::{SettleError, load, settle_report};
+use super::settle::{SettleError, settle_report};
 use super::{Charging, stamp};
 use crate::ports::Context;
 use crate::store::{InboxRow, Key, Query, Record, StoreError, Write, typed};
@@ -65,9 +66,19 @@ pub async fn receive_signed(charging: &Charging, now: Timestamp, event: SignedEv
         }))
     };
     if let Some((billable, answer)) = event.report {
-        match settle_event(charging, &context, &billable, answer, inbox("SETTLED")).await {
-            Err(ReceiveError::Settle(SettleError::NotFound)) => {}
-            other => return other,
+        let known = match answer {
+            Answer::Captured(_) => settle_event(charging, &context, &billable, answer, inbox("SETTLED")).await?,
+            // It may be about an attempt long over, so it never speaks for the one in flight: that one is looked up.
+            Answer::Declined(_) | Answer::Refused { .. } | Answer::Unknown { .. } => {
+                let known = look(charging, &context, event.gateway, &billable, None).await?;
+                if known {
+                    commit(charging, &context, vec![inbox("LOOKED_UP")], Vec::new()).await?;
+                }
+                known
+            }
+        };
+        if known {
+            return Ok(());
         }
         let fact = Fact::new("webhook.unmatched", key.clone()).with("kind", event.kind.as_str());
         return commit(charging, &context, vec![inbox("UNMATCHED")], vec![fact]).await;
@@ -78,22 +89,20 @@ pub async fn receive_signed(charging: &Charging, now: Timestamp, event: SignedEv
     commit(charging, &context, vec![inbox("STORED")], Vec::new()).await
 }
 
-/// Brings an event's answer to the attempt it belongs to. A decline whose charge an earlier attempt already recorded
-/// says nothing about the live one.
+/// Settles a capture an event tells of. It carries no claim: who holds one speaks for the attempt in flight. Says
+/// whether the subscription is known.
 async fn settle_event(
     charging: &Charging,
     context: &Context,
     billable: &Billable,
     answer: Answer,
     inbox: Write,
-) -> Result<(), ReceiveError> {
-    let loaded = load(charging, &billable.subscription, billable.index, billable.seq).await?;
-    let known = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
-    let old = matches!(&answer, Answer::Declined(d) if d.charge_id.as_ref().is_some_and(|c| known.contains(c)));
-    let token = loaded.subscription.live.as_ref().filter(|_| !old).map(|l| l.token.clone());
-    let report = Report { index: billable.index, seq: billable.seq, n: None, answer, token };
-    settle_report(charging, context, &billable.subscription, &report, Some(loaded), &[inbox]).await?;
-    Ok(())
+) -> Result<bool, ReceiveError> {
+    let report = Report { index: billable.index, seq: billable.seq, n: None, answer, token: None };
+    match settle_report(charging, context, &billable.subscription, &report, None, &[inbox]).await {
+        Err(SettleError::NotFound) => Ok(false),
+        other => other.map(|_| true).map_err(ReceiveError::from),
+    }
 }
 
 /// An unsigned event names an order. Asks the gateway only if that order is an attempt of ours still open.
@@ -107,8 +116,20 @@ pub async fn receive_hint(
     order_id: &str,
 ) -> Result<(), ReceiveError> {
     let Some((billable, n)) = Billable::parse_order_id(order_id) else { return Ok(()) };
+    let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
+    look(charging, &context, gateway, &billable, n).await.map(|_| ())
+}
+
+/// Looks the live attempt up, if the event can be about it. Says whether the subscription is known.
+async fn look(
+    charging: &Charging,
+    context: &Context,
+    gateway: GatewayName,
+    billable: &Billable,
+    n: Option<u32>,
+) -> Result<bool, ReceiveError> {
     let Some(subscription) = typed::subscription(charging.store.as_ref(), &billable.subscription).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let open = subscription.live.as_ref().is_some_and(|live| {
         live.gateway == gateway
@@ -117,12 +138,11 @@ pub async fn receive_hint(
             && n.is_none_or(|n| n == live.n)
     });
     if !open {
-        return Ok(());
+        return Ok(true);
     }
-    let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
-    match resolve(charging, &context, &subscription, REREAD).await {
+    match resolve(charging, context, &subscription, REREAD).await {
         // Somebody else is at it, or will be: the due index holds the attempt either way.
-        Ok(_) | Err(ChargeError::Busy | ChargeError::MethodUnusable) => Ok(()),
+        Ok(_) | Err(ChargeError::Busy | ChargeError::MethodUnusable) => Ok(true),
         Err(e) => Err(e.into()),
     }
 }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use domain::charge::{Answer, LiveAttempt};
+use domain::charge::{Answer, LiveAttempt, Lookup};
 use domain::method::PaymentMethod;
 use domain::money::Money;
 use domain::resolve::{Next, after_lookup};
 use domain::settle::{Report, Settlement, absent};
 use domain::subscription::Subscription;
+use tokio::time::Instant;
 
 use super::charge_subscription::{ChargeError, ChargeResult, Charged, Sending, aad, lease_end, send_and_settle};
 use super::settle::{Loaded, SettleError, load, settle_report};
@@ -17,8 +18,11 @@ use crate::gateway::{Find, REQUEST_VERSION};
 use crate::ports::Context;
 use crate::store::{Commit, Record, StoreError, Write, typed};
 
-/// Asks the gateway about the live attempt of a subscription and acts on the answer. Without a live attempt it
-/// reports the present state.
+/// A resend that would be dropped sooner than this is left to others.
+const RESEND_AT_LEAST: Duration = Duration::from_secs(8);
+
+/// Asks the gateway about the live attempt of a subscription and acts on the answer; all of it takes `patience` at most.
+/// Without a live attempt it reports the present state.
 ///
 /// # Errors
 /// When the store fails or races persist; the attempt then stays live.
@@ -43,14 +47,22 @@ pub async fn resolve(
     let method = typed::method(store, &loaded.subscription.tenant_id, &live.method_id)
         .await?
         .ok_or(ChargeError::MethodUnusable)?;
-    let lookup = look_up(charging, &loaded, &live, &method).await;
+    let begun = Instant::now();
+    // A question that takes too long is a question that failed: it says nothing.
+    let lookup = tokio::time::timeout(patience, look_up(charging, &loaded, &live, &method)).await;
+    let lookup = lookup.unwrap_or(Lookup::Failed);
     let gateway = charging.gateways.get(live.gateway);
     let keys = gateway.key_versions().await.unwrap_or_default();
     let frozen = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
     let resendable = frozen && loaded.subscription.may_resend();
     let next =
         after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
-    act(charging, context, loaded, live, &method, next, patience).await
+    let left = patience.saturating_sub(begun.elapsed());
+    if next == Next::Resend && left < RESEND_AT_LEAST {
+        // Whoever has more time sends it: it stays due.
+        return Ok(Charged { subscription: loaded.subscription, result: ChargeResult::Pending });
+    }
+    act(charging, context, loaded, live, &method, next, left).await
 }
 
 async fn act(
@@ -85,15 +97,8 @@ async fn act(
             };
             let subscription = Subscription { live: Some(resent), ..loaded.subscription };
             let subscription = replace(charging, subscription).await?;
-            send_and_settle(
-                charging,
-                context,
-                Loaded { subscription, cycle: loaded.cycle },
-                method,
-                patience,
-                Sending::Again,
-            )
-            .await
+            let loaded = Loaded { subscription, cycle: loaded.cycle };
+            send_and_settle(charging, context, loaded, method, Sending::Again, patience).await
         }
         Next::Look { doubt, at } => {
             let waiting = LiveAttempt { unknown: Some(doubt), ..live };
@@ -145,14 +150,9 @@ async fn close(
     }
 }
 
-async fn look_up(
-    charging: &Charging,
-    loaded: &Loaded,
-    live: &LiveAttempt,
-    method: &PaymentMethod,
-) -> domain::charge::Lookup {
+async fn look_up(charging: &Charging, loaded: &Loaded, live: &LiveAttempt, method: &PaymentMethod) -> Lookup {
     let Ok(customer) = charging.vault.open(&method.customer, &aad(method)).await else {
-        return domain::charge::Lookup::Failed;
+        return Lookup::Failed;
     };
     let known_charges = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
     let find = Find {

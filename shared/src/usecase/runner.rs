@@ -123,8 +123,9 @@ impl Runner<'_> {
             )
             .await?;
         }
+        let mut refused = Vec::new();
         loop {
-            let pass = self.pass(message).await?;
+            let pass = self.pass(message, &mut refused).await?;
             let moved = pass.progress.charged + pass.progress.declined + pass.progress.unknown + pass.stepped;
             if moved > pass.stepped {
                 runner_lease::report(store, self.charging, message, &pass.progress).await?;
@@ -132,8 +133,7 @@ impl Runner<'_> {
             if pass.cut_short {
                 return Ok(Next::HandOn(Duration::ZERO));
             }
-            if pass.misconfigured {
-                tracing::error!(shard = message.shard, "a gateway refuses our configuration; the run stops here");
+            if moved == 0 && !refused.is_empty() {
                 return Ok(Next::LeaveToTick);
             }
             if moved == 0 {
@@ -174,15 +174,25 @@ impl Runner<'_> {
         Ok(forecast)
     }
 
-    /// Every due subscription of the share once, oldest first within each partition.
-    async fn pass(&self, message: &ShardMessage) -> Result<Pass, RunnerError> {
+    /// Every due subscription of the share once, oldest first within each partition. A gateway that refuses our
+    /// configuration joins `refused` and is left alone; the others go on.
+    async fn pass(&self, message: &ShardMessage, refused: &mut Vec<GatewayName>) -> Result<Pass, RunnerError> {
         let mut pass = Pass::default();
         for gateway in GatewayName::ALL {
+            if refused.contains(&gateway) {
+                continue;
+            }
             let mut pace = Pace::new(self.rate(gateway));
             for partition in share(message).into_iter().filter(|p| p.starts_with(gateway.as_str())) {
                 self.partition(&partition, &mut pace, &mut pass).await?;
-                if pass.cut_short || pass.misconfigured {
+                if pass.cut_short {
                     return Ok(pass);
+                }
+                if pass.misconfigured {
+                    tracing::error!(gateway = gateway.as_str(), "refuses our configuration; its share stops here");
+                    refused.push(gateway);
+                    pass.misconfigured = false;
+                    break;
                 }
             }
         }
@@ -230,14 +240,28 @@ impl Runner<'_> {
             }
             let now = self.charging.clock.now().await;
             let Some(due) = self.due(&subscription, now) else { continue };
-            match due {
+            let now = match due {
                 Due::Nothing => continue,
                 Due::Wait(until) => {
                     pass.rests = Some(pass.rests.map_or(until, |r| r.min(until)));
                     continue;
                 }
-                Due::Charge(_) | Due::Resolve => pace.wait().await,
-                Due::Suspend | Due::Terminate | Due::Lapse => {}
+                Due::Charge(_) | Due::Resolve => {
+                    // What is in flight goes on meanwhile: a claim is written and sent when its turn comes, not when
+                    // the page is full.
+                    loop {
+                        tokio::select! {
+                            biased;
+                            () = pace.wait() => break,
+                            Some(moved) = flying.next(), if !flying.is_empty() => pass.count(moved),
+                        }
+                    }
+                    self.charging.clock.now().await
+                }
+                Due::Suspend | Due::Terminate | Due::Lapse => now,
+            };
+            if pass.misconfigured {
+                break;
             }
             let method = methods.get(&subscription.method_id);
             flying.push(self.step(subscription, method, due, now));
@@ -245,9 +269,6 @@ impl Runner<'_> {
                 && let Some(moved) = flying.next().await
             {
                 pass.count(moved);
-            }
-            if pass.misconfigured {
-                break;
             }
         }
         while let Some(moved) = flying.next().await {

@@ -1,6 +1,13 @@
 //! The real use cases on the memory store with a scripted gateway: what happens when answers are lost, processes die
 //! and messages come twice. Judged by the scripted gateway's own ledger.
 
+mod adverse;
+mod asked;
 mod charging;
+mod late_declines;
+mod pace;
+mod resends;
 mod runs;
+mod sweep;
+mod two_gateways;
 mod world;

@@ -294,7 +294,11 @@ impl World {
     }
 
     pub async fn subscription(&self, id: &SubscriptionId) -> Subscription {
-        typed::subscription(&self.store, id).await.unwrap().unwrap()
+        self.try_subscription(id).await.unwrap()
+    }
+
+    pub async fn try_subscription(&self, id: &SubscriptionId) -> Option<Subscription> {
+        typed::subscription(&self.store, id).await.unwrap()
     }
 
     /// A tick, and runners until the queue is empty or every message is delayed beyond `patience`. Delays pass.

@@ -1,0 +1,251 @@
+//! A gateway whose every send and look-up can be scripted, under either name, with a ledger as the judge. It honours
+//! idempotency keys and protects from nothing else: a second key is a second payment.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard, Lookup};
+use domain::ids::{RequestId, SubscriptionId};
+use domain::method::MaskedCard;
+use secrecy::SecretString;
+use shared::gateway::{
+    Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
+    Registered, SetUp, SetUpAnswer,
+};
+use shared::usecase::owner::Owner;
+use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Registration, register};
+use shared::usecase::run_billing;
+
+use super::world::World;
+
+/// What the gateway does with a charge it sees for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Take,
+    /// The money is taken, the answer never arrives.
+    TakeUnheard,
+    /// The money is taken, a 5xx arrives.
+    TakeThenError,
+    Silence,
+    /// A 5xx, and nothing happened.
+    Error,
+    /// A 4xx nobody knows, and nothing happened.
+    Strange,
+    Soft,
+    Hard,
+    /// Our API key is refused.
+    KeyRefused,
+}
+
+pub struct Adverse {
+    pub name: GatewayName,
+    script: Mutex<VecDeque<Act>>,
+    habit: Mutex<Act>,
+    /// Answers by idempotency key.
+    replies: Mutex<BTreeMap<String, (String, Answer)>>,
+    /// Money taken, by order id.
+    pub ledger: Mutex<Vec<String>>,
+    /// Every send: key and time.
+    pub sends: Mutex<Vec<(String, Instant)>>,
+    /// Look-ups yet to come that see nothing.
+    pub blind: AtomicU32,
+    pub charge_takes: Mutex<Duration>,
+    pub find_takes: Mutex<Duration>,
+}
+
+impl Adverse {
+    pub fn new(name: GatewayName) -> Arc<Adverse> {
+        Arc::new(Adverse {
+            name,
+            script: Mutex::default(),
+            habit: Mutex::new(Act::Take),
+            replies: Mutex::default(),
+            ledger: Mutex::default(),
+            sends: Mutex::default(),
+            blind: AtomicU32::new(0),
+            charge_takes: Mutex::default(),
+            find_takes: Mutex::default(),
+        })
+    }
+
+    pub fn then(&self, acts: &[Act]) {
+        self.script.lock().unwrap().extend(acts);
+    }
+
+    pub fn always(&self, act: Act) {
+        *self.habit.lock().unwrap() = act;
+    }
+
+    pub fn captures(&self) -> usize {
+        self.ledger.lock().unwrap().len()
+    }
+
+    pub fn sent(&self) -> usize {
+        self.sends.lock().unwrap().len()
+    }
+
+    fn unknown(&self, heard: Heard) -> Answer {
+        Answer::Unknown { heard, code: None, intent: None }
+    }
+
+    fn take(&self, charge: &Charge<'_>) -> Answer {
+        self.ledger.lock().unwrap().push(charge.order_id.to_owned());
+        let stripe = self.name == GatewayName::Stripe;
+        Answer::Captured(Capture {
+            order_id: charge.order_id.to_owned(),
+            payment_id: if stripe { intent(charge) } else { format!("pay_{}", charge.idempotency_key) },
+            charge_id: stripe.then(|| format!("ch_{}", charge.idempotency_key)),
+            amount: charge.amount,
+        })
+    }
+
+    fn decline(&self, charge: &Charge<'_>, class: DeclineClass, code: &str) -> Answer {
+        let stripe = self.name == GatewayName::Stripe;
+        Answer::Declined(Decline {
+            class,
+            code: code.to_owned(),
+            intent: stripe.then(|| intent(charge)),
+            charge_id: stripe.then(|| format!("ch_{}", charge.idempotency_key)),
+        })
+    }
+}
+
+fn intent(charge: &Charge<'_>) -> String {
+    charge.intent.map_or_else(|| format!("pi_{}", charge.order_id), str::to_owned)
+}
+
+#[async_trait]
+impl Gateway for Adverse {
+    fn name(&self) -> GatewayName {
+        self.name
+    }
+
+    async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable> {
+        Ok(vec!["v1".to_owned()])
+    }
+
+    async fn set_up(&self, request: &SetUp<'_>) -> Result<SetUpAnswer, GatewayError> {
+        let customer_key = Some(request.customer_key.to_owned());
+        Ok(SetUpAnswer { client_key: "ck".to_owned(), customer_key, client_secret: None, customer: None })
+    }
+
+    async fn register(&self, request: &Register<'_>) -> Result<Registered, GatewayError> {
+        let token = SecretString::from(format!("token-{}", request.idempotency_key));
+        let customer = SecretString::from("customer");
+        Ok(Registered { token, customer, card: MaskedCard::default(), holder_name: None })
+    }
+
+    async fn charge(&self, charge: &Charge<'_>) -> Answer {
+        self.sends.lock().unwrap().push((charge.idempotency_key.to_owned(), Instant::now()));
+        let takes = *self.charge_takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        let act = {
+            let next = self.script.lock().unwrap().pop_front();
+            next.unwrap_or(*self.habit.lock().unwrap())
+        };
+        // A wrong API key is refused before anything else is looked at.
+        if act == Act::KeyRefused {
+            return Answer::Refused { code: "UNAUTHORIZED_KEY".to_owned() };
+        }
+        if let Some((_, reply)) = self.replies.lock().unwrap().get(charge.idempotency_key) {
+            return reply.clone();
+        }
+        let (stored, heard) = match act {
+            Act::Take => (Some(self.take(charge)), None),
+            Act::TakeUnheard => (Some(self.take(charge)), Some(self.unknown(Heard::Nothing))),
+            Act::TakeThenError => (Some(self.take(charge)), Some(self.unknown(Heard::Error))),
+            Act::Soft => (Some(self.decline(charge, DeclineClass::Soft, "REJECT_CARD_PAYMENT")), None),
+            Act::Hard => (Some(self.decline(charge, DeclineClass::Hard, "INVALID_STOPPED_CARD")), None),
+            Act::Strange => (Some(self.unknown(Heard::Refusal)), None),
+            Act::Silence | Act::KeyRefused => (None, Some(self.unknown(Heard::Nothing))),
+            Act::Error => (None, Some(self.unknown(Heard::Error))),
+        };
+        if let Some(answer) = &stored {
+            let entry = (charge.order_id.to_owned(), answer.clone());
+            self.replies.lock().unwrap().insert(charge.idempotency_key.to_owned(), entry);
+        }
+        heard.or(stored).unwrap()
+    }
+
+    async fn find(&self, find: &Find<'_>) -> Lookup {
+        let takes = *self.find_takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        if self.blind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return Lookup::NotFound;
+        }
+        let replies = self.replies.lock().unwrap();
+        let mut ours = replies.values().filter(|(order, _)| order == find.order_id).map(|(_, answer)| answer);
+        let new = |charge: &Option<String>| charge.as_ref().is_some_and(|c| !find.known_charges.contains(c));
+        let found = ours.find(|answer| match answer {
+            Answer::Captured(_) => true,
+            // Toss keeps no payment of a declined approval; Stripe's intent shows the last charge.
+            Answer::Declined(d) => new(&d.charge_id),
+            Answer::Refused { .. } | Answer::Unknown { .. } => false,
+        });
+        found.map_or(Lookup::NotFound, |answer| Lookup::Found(answer.clone()))
+    }
+
+    async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
+        RefundAnswer::Unknown { code: None }
+    }
+
+    async fn delete_method(&self, _: &DeleteMethod<'_>) -> Result<(), GatewayError> {
+        Ok(())
+    }
+}
+
+/// A world whose charges go to one adverse gateway, whatever its name.
+pub async fn world(name: GatewayName) -> (World, Arc<Adverse>) {
+    let mut world = World::new().await;
+    let gateway = Adverse::new(name);
+    world.charging.gateways = Gateways { toss: gateway.clone(), stripe: gateway.clone() };
+    (world, gateway)
+}
+
+/// Registers a card; `once` is the single-use key the window returned.
+pub async fn card(
+    world: &World,
+    id: &RequestId,
+    gateway: GatewayName,
+    once: &str,
+) -> Result<Registration, RegisterError> {
+    let application = shared::store::typed::application(&world.store, id).await.unwrap().unwrap();
+    let result = match gateway {
+        GatewayName::Toss => {
+            OwnedResult::Toss { auth_key: once.to_owned(), customer_key: application.customer_key.clone() }
+        }
+        GatewayName::Stripe => OwnedResult::SetupIntent(once.to_owned()),
+    };
+    let address = "127.0.0.1".to_owned();
+    let input = Input { gateway, result, holder_name: None, address, per_address: 1_000_000 };
+    let active = world.try_subscription(&id.subscription()).await.is_some_and(|s| s.paid.is_some());
+    let owner = if active { Owner::Tenant(id.tenant()) } else { Owner::Applicant(id.clone()) };
+    register(&world.charging, &world.context().await, &owner, input, Duration::from_secs(5)).await
+}
+
+/// Applies, registers a card and is approved.
+pub async fn onboard(world: &World, gateway: GatewayName) -> SubscriptionId {
+    let id = world.apply().await;
+    card(world, &id, gateway, &format!("first-{id}")).await.unwrap();
+    world.approve(&id).await;
+    id.subscription()
+}
+
+/// A tick and the runners' messages; failures are what a dead process leaves: its messages come again with the next tick.
+pub async fn run(world: &World) {
+    let now = world.context().await.now;
+    let _ = run_billing::tick(&world.store, &world.queue, world.charging.random.as_ref(), now, 1).await;
+    for _ in 0..80 {
+        let Some((message, delay)) = world.queue.0.lock().unwrap().pop_front() else { return };
+        world.wait(jiff::SignedDuration::try_from(delay).unwrap());
+        let _ = world.runner().run(&message).await;
+    }
+    panic!("the run does not come to rest");
+}

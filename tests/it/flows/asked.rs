@@ -1,0 +1,47 @@
+//! What a person who asks is told, and how long that takes.
+
+use std::time::{Duration, Instant};
+
+use domain::charge::GatewayName;
+use jiff::SignedDuration;
+use shared::usecase::activate_subscription::retry;
+use shared::usecase::charge_subscription::ChargeResult;
+use shared::usecase::recover_charge::recover;
+
+use super::adverse::{Act, onboard, world};
+use super::world::World;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A renewal whose answer never came.
+async fn renewal_in_doubt(world: &World, gateway: &super::adverse::Adverse, act: Act) -> domain::ids::SubscriptionId {
+    let id = onboard(world, gateway.name).await;
+    world.travel(world.subscription(&id).await.due_at.unwrap());
+    gateway.then(&[act]);
+    let (subscription, context) = (world.subscription(&id).await, world.context().await);
+    let trigger = domain::charge::Trigger::Renewal;
+    shared::usecase::charge_subscription::charge(&world.charging, &context, subscription, trigger, PATIENCE)
+        .await
+        .unwrap();
+    id
+}
+
+/// The look-up and the send that may follow share one patience: API Gateway cuts at 29 s, recovery is stopped at 60 s.
+#[tokio::test]
+async fn a_slow_look_up_leaves_less_time_to_send() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    let id = renewal_in_doubt(&world, &gateway, Act::Silence).await;
+    *gateway.find_takes.lock().unwrap() = Duration::from_secs(3);
+    *gateway.charge_takes.lock().unwrap() = Duration::from_secs(3);
+    let begun = Instant::now();
+    let context = world.context().await;
+    let charged = retry(&world.charging, &context, &id, Duration::from_millis(200)).await.unwrap();
+    assert_eq!(charged.result, ChargeResult::Pending);
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "waited {:?}", begun.elapsed());
+    assert_eq!(gateway.sent(), 2, "and nothing is sent that nobody could hear");
+    *gateway.find_takes.lock().unwrap() = Duration::ZERO;
+    *gateway.charge_takes.lock().unwrap() = Duration::ZERO;
+    world.wait(SignedDuration::from_mins(10));
+    recover(&world.charging, &world.context().await, &id).await.unwrap();
+    assert_eq!((world.subscription(&id).await.paid, gateway.captures()), (Some(1), 2));
+}

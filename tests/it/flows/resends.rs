@@ -1,0 +1,28 @@
+//! What a second send of the same attempt may prove, and what it may not.
+
+use std::sync::atomic::Ordering;
+
+use domain::charge::GatewayName;
+use domain::subscription::Status;
+use jiff::SignedDuration;
+
+use super::adverse::{Act, onboard, run, world};
+
+/// The first send captured and nobody heard; the first look-up is too early; then our API key is refused. The refusal is
+/// about the second send alone: closing the attempt would charge the card again under a new key.
+#[tokio::test]
+async fn a_refused_resend_proves_nothing_about_the_first_send() {
+    for name in GatewayName::ALL {
+        let (world, gateway) = world(name).await;
+        gateway.then(&[Act::TakeUnheard, Act::KeyRefused]);
+        gateway.blind.store(1, Ordering::SeqCst);
+        let id = onboard(&world, name).await;
+        for _ in 0..4 {
+            world.wait(SignedDuration::from_mins(10));
+            run(&world).await;
+        }
+        assert_eq!(gateway.captures(), 1, "{name:?}: the card was charged again");
+        let subscription = world.subscription(&id).await;
+        assert_eq!((subscription.status, subscription.live), (Status::Active, None));
+    }
+}
