@@ -149,6 +149,17 @@ fn scalars(value: &Value, into: &mut Vec<String>) {
 }
 
 #[test]
+fn no_policy_is_shared() {
+    let template = template();
+    let resources = template["Resources"].as_mapping().expect("Resources");
+    let shared = ["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"];
+    for (id, resource) in resources {
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        assert!(!shared.contains(&kind), "{id:?}: rights live in the block of the function that has them");
+    }
+}
+
+#[test]
 fn policies_name_what_they_allow() {
     for (id, properties) in functions() {
         let mut words = Vec::new();
