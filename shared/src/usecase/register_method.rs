@@ -247,15 +247,16 @@ async fn put_to_use(
         let current = if subscription.method_id == method.id {
             subscription
         } else {
-            match subscription.with_method(method.id.clone(), method.gateway, context.now) {
-                Ok(updated) => match adopt(charging, context, &updated).await {
-                    Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
-                    Err(StoreError::Conflict { .. }) => continue,
-                    Err(e) => return Err(e.into()),
-                },
-                // The old card's answer is still open; it decides first, and a retry uses the new card.
-                Err(StartRefused::LiveAttempt) => return Ok((Some(subscription), Some(ChargeResult::Pending))),
+            let updated = match subscription.with_method(method.id.clone(), method.gateway, context.now) {
+                Ok(updated) => updated,
+                // The old card's answer is still open and decides first; what is owed after it, the new card pays.
+                Err(StartRefused::LiveAttempt) => subscription.with_next_method(method.id.clone(), method.gateway),
                 Err(_) => return Ok((Some(subscription), None)),
+            };
+            match adopt(charging, context, &updated).await {
+                Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(e) => return Err(e.into()),
             }
         };
         if !current.waits_for_card() {
