@@ -7,6 +7,10 @@ use shared::usecase::charge_subscription::ChargeResult;
 
 use super::adverse::{Act, card, onboard, run, world};
 
+fn declined(result: &Option<ChargeResult>) -> bool {
+    matches!(result, Some(ChargeResult::Declined { .. }))
+}
+
 /// The first payment's answer is lost; the applicant, told nothing, supplies another card. Whatever became of the old
 /// one, the new card is not forgotten.
 #[tokio::test]
@@ -57,3 +61,33 @@ async fn a_card_registered_during_an_open_retry_keeps_its_schedule() {
     assert_eq!(gateway.captures(), 2);
 }
 
+/// Toss sends the browser back with the key in the address: reloading that page registers "again".
+#[tokio::test]
+async fn a_reloaded_page_charges_a_declined_card_once() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    gateway.always(Act::Soft);
+    let id = onboard(&world, GatewayName::Toss).await.request();
+    assert!(declined(&card(&world, &id, GatewayName::Toss, "second").await.unwrap().charge));
+    let sent = gateway.sent();
+    for _ in 0..3 {
+        let again = card(&world, &id, GatewayName::Toss, "second").await.unwrap();
+        assert!(declined(&again.charge), "the same answer");
+    }
+    assert_eq!(gateway.sent(), sent, "the card was tried again");
+}
+
+#[tokio::test]
+async fn an_old_registration_does_not_bring_an_old_card_back() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    gateway.then(&[Act::Hard, Act::Soft]);
+    let id = world.apply().await;
+    card(&world, &id, GatewayName::Toss, "first").await.unwrap();
+    world.approve(&id).await;
+    let second = card(&world, &id, GatewayName::Toss, "second").await.unwrap();
+    assert!(declined(&second.charge));
+    let sent = gateway.sent();
+    card(&world, &id, GatewayName::Toss, "first").await.unwrap();
+    let subscription = world.subscription(&id.subscription()).await;
+    assert_eq!(subscription.method_id, second.method.id, "the dead card came back");
+    assert_eq!(gateway.sent(), sent);
+}
