@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::activate_subscription::collect;
-use super::charge_subscription::ChargeResult;
+use super::charge_subscription::{ChargeError, ChargeResult};
 use super::owner::{Owner, OwnerError, application};
 use super::{Charging, RACES, daily_limit, stamp};
 use crate::gateway::{GatewayError, Register, Registered, WindowResult};
@@ -308,6 +308,8 @@ async fn put_to_use(
         }
         return Ok(match collect(charging, context, current.clone(), patience).await {
             Ok(charged) => (Some(charged.subscription), Some(charged.result)),
+            // The rules forbid it now, and nothing will charge it later.
+            Err(ChargeError::Refused(_)) => (Some(current), None),
             Err(e) => {
                 tracing::warn!(subscription = %current.id, error = %e, "charge after registration left to the run");
                 (Some(current), Some(ChargeResult::Pending))

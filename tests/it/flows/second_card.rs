@@ -91,3 +91,20 @@ async fn an_old_registration_does_not_bring_an_old_card_back() {
     assert_eq!(subscription.method_id, second.method.id, "the dead card came back");
     assert_eq!(gateway.sent(), sent);
 }
+
+/// A card for a cycle whose ceiling is reached cannot pay it; nobody is told to wait for what never comes.
+#[tokio::test]
+async fn a_card_that_may_not_be_charged_is_not_pending() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    gateway.always(Act::Soft);
+    let id = onboard(&world, GatewayName::Toss).await.request();
+    let context = world.context().await;
+    let patience = std::time::Duration::from_secs(5);
+    for _ in 0..7 {
+        shared::usecase::activate_subscription::activate(&world.charging, &context, &id.subscription(), patience)
+            .await
+            .unwrap();
+    }
+    let ninth = card(&world, &id, GatewayName::Toss, "ninth").await.unwrap();
+    assert_eq!((ninth.charge, gateway.sent()), (None, 8));
+}
