@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::ids::SubscriptionId;
+use domain::subscription::Status;
 use functions::{SystemRandom, wall};
 use serde::Deserialize;
 use shared::auth::permissions::Route;
@@ -12,7 +13,7 @@ use shared::ports::Context;
 use shared::usecase::activate_subscription::activate;
 use shared::usecase::charge_subscription::{HTTP_PATIENCE, load_subscription};
 use shared::usecase::{Charging, owner, stamp};
-use shared::web::charged::{Go, claim, finish, reply, reply_from_state};
+use shared::web::charged::{Go, claim, finish, refused_outright, reply, reply_from_state};
 use shared::web::{ApiError, Reply, Request, serve};
 
 struct App {
@@ -43,12 +44,15 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
         owner::application(charging.store.as_ref(), &applicant).await?;
     }
     let now = charging.clock.now().await;
+    refused_outright(&subscription, now)?;
     let token = || stamp::token(charging.random.as_ref());
     let claimed =
         claim(charging.store.as_ref(), &request, &caller.label(), "activate_subscription", &token(), now).await?;
-    let Go::Charge(key) = claimed else { return reply_from_state(&subscription) };
+    let Go::Charge(key) = claimed else {
+        return reply_from_state(&subscription, subscription.status == Status::PendingActivation);
+    };
     let context = Context { now, actor: caller.actor.clone() };
     let charged = activate(charging, &context, &id, HTTP_PATIENCE).await;
-    finish(charging.store.as_ref(), &key, &token()).await;
+    finish(charging.store.as_ref(), &key, &token(), &charged).await;
     reply(&charged?)
 }

@@ -12,7 +12,7 @@ use shared::ports::Context;
 use shared::usecase::activate_subscription::retry;
 use shared::usecase::charge_subscription::{HTTP_PATIENCE, load_subscription};
 use shared::usecase::{Charging, owner, stamp};
-use shared::web::charged::{Go, claim, finish, reply, reply_from_state};
+use shared::web::charged::{Go, claim, finish, owes, refused_outright, reply, reply_from_state};
 use shared::web::{ApiError, Reply, Request, serve};
 
 struct App {
@@ -43,12 +43,13 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
         owner::application(charging.store.as_ref(), &applicant).await?;
     }
     let now = charging.clock.now().await;
+    refused_outright(&subscription, now)?;
     let token = || stamp::token(charging.random.as_ref());
     let claimed =
         claim(charging.store.as_ref(), &request, &caller.label(), "retry_subscription", &token(), now).await?;
-    let Go::Charge(key) = claimed else { return reply_from_state(&subscription) };
+    let Go::Charge(key) = claimed else { return reply_from_state(&subscription, owes(&subscription, now)) };
     let context = Context { now, actor: caller.actor.clone() };
     let charged = retry(charging, &context, &id, HTTP_PATIENCE).await;
-    finish(charging.store.as_ref(), &key, &token()).await;
+    finish(charging.store.as_ref(), &key, &token(), &charged).await;
     reply(&charged?)
 }

@@ -140,9 +140,11 @@ fn declined(
     ];
     let mut after = subscription.without_live(live);
     let owed = subscription.owes_next(live.index, live.seq) && cycle.state == State::Open;
+    // Another card was supplied meanwhile: the decline says nothing about that one.
+    let replaced = subscription.method_id != live.method_id;
     match subscription.status {
         // A decline of the first payment takes no dunning steps: it waits for a card (product.md, "Subscription").
-        Status::PendingActivation if owed => after.first_decline = Some(decline.code.clone()),
+        Status::PendingActivation if owed && !replaced => after.first_decline = Some(decline.code.clone()),
         Status::Active if owed => {
             let days = &subscription.plan.retry_days;
             let tried = after.tried();
@@ -150,6 +152,7 @@ fn declined(
                 Some(case) => case.declined(days, decline, live.trigger, live.started_at, tried)?,
                 None => DunningCase::open(days, decline, live.started_at, tried)?,
             };
+            let case = if replaced { case.with_new_card(days, live.started_at, tried)? } else { case };
             let exhausted = case.exhausted(live.started_at);
             after.dunning = Some(case);
             if exhausted {

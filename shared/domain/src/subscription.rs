@@ -402,6 +402,13 @@ impl Subscription {
         };
         Ok(Subscription { method_id: method, gateway, dunning, due_at, first_decline: None, ..self.clone() })
     }
+
+    /// A card registered while an attempt on the old one is in flight: the attempt keeps the card it froze, whatever
+    /// comes after it is charged to the new one.
+    #[must_use]
+    pub fn with_next_method(&self, method: MethodId, gateway: GatewayName) -> Subscription {
+        Subscription { method_id: method, gateway, ..self.clone() }
+    }
 }
 
 /// Partitions of the due index per gateway. Stored keys depend on it.

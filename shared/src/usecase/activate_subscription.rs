@@ -60,29 +60,28 @@ pub async fn collect(
     subscription: Subscription,
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
-    let id = subscription.id.clone();
+    let (id, owed) = (subscription.id.clone(), subscription.next_index());
     let result = if subscription.live.is_some() {
         resolve(charging, context, &subscription, patience).await
     } else {
         charge(charging, context, subscription, Trigger::Manual, patience).await
     };
     match result {
-        Ok(charged) => Ok(settled(charged)),
+        Ok(charged) => Ok(settled(charged, owed)),
         Err(ChargeError::Busy | ChargeError::Store(StoreError::Conflict { .. })) => {
             let subscription = load_subscription(charging, &id).await?;
-            Ok(settled(Charged { subscription, result: ChargeResult::Pending }))
+            Ok(settled(Charged { subscription, result: ChargeResult::Pending }, owed))
         }
         Err(e) => Err(e),
     }
 }
 
-/// A pending result whose subscription is active and owes nothing was paid by somebody else.
-fn settled(charged: Charged) -> Charged {
-    let quiet = charged.subscription.live.is_none() && charged.subscription.dunning.is_none();
+/// A pending result is a captured one if what was `owed` is paid, whoever brought the answer. An attempt that came to
+/// nothing leaves an active subscription without a doubt, and still unpaid.
+fn settled(charged: Charged, owed: u32) -> Charged {
+    let paid = charged.subscription.paid.is_some_and(|k| k >= owed);
     match charged.result {
-        ChargeResult::Pending if quiet && charged.subscription.status == Status::Active => {
-            captured(charged.subscription)
-        }
+        ChargeResult::Pending if paid => captured(charged.subscription),
         _ => charged,
     }
 }

@@ -169,11 +169,11 @@ pub async fn send_and_settle(
 
 /// What the books say counts more than what this call heard: a webhook may have settled it first, or the capture
 /// may have been quarantined.
-fn believed(heard: ChargeResult, after: &Subscription, report: &Report) -> ChargeResult {
+pub(super) fn believed(heard: ChargeResult, after: &Subscription, report: &Report) -> ChargeResult {
     let paid = after.paid.is_some_and(|k| k >= report.index);
     match heard {
         ChargeResult::Captured if !paid => ChargeResult::Pending,
-        ChargeResult::Pending if paid => ChargeResult::Captured,
+        _ if paid => ChargeResult::Captured,
         other => other,
     }
 }

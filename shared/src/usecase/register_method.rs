@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use domain::charge::GatewayName;
+use domain::charge::{DeclineClass, GatewayName};
+use domain::cycle::Outcome;
 use domain::event::Fact;
 use domain::ids::MethodId;
 use domain::method::{PaymentMethod, Status};
@@ -15,12 +16,12 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::activate_subscription::collect;
-use super::charge_subscription::ChargeResult;
+use super::charge_subscription::{ChargeError, ChargeResult};
 use super::owner::{Owner, OwnerError, application};
 use super::{Charging, RACES, daily_limit, stamp};
 use crate::gateway::{GatewayError, Register, Registered, WindowResult};
 use crate::ports::{Context, VaultError};
-use crate::store::{Record, StoreError, Write, typed};
+use crate::store::{Record, Store, StoreError, Write, typed};
 
 /// Registrations per application in a day (design.md §8): card testing is somebody else's money.
 pub const PER_APPLICATION: u64 = 5;
@@ -106,7 +107,7 @@ pub async fn register(
     let tenant = application.tenant_id();
     let (key, id) = names(input.gateway, tenant.as_str(), input.result.once());
     let method = match typed::method(store, &tenant, &id).await? {
-        Some(method) => method,
+        Some(method) => return again(charging, context, application, method, input.holder_name, patience).await,
         None => {
             let registered = exchange(charging, context, &application, &input, &key).await?;
             let method =
@@ -117,6 +118,49 @@ pub async fn register(
     };
     let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
     Ok(Registration { method, holder_name: input.holder_name, subscription, charge })
+}
+
+/// The same registration once more: a reloaded page, or a retry after a crash. What was left undone is done; a card that
+/// is not the newest, is dead or has been tried on what is owed is left alone.
+async fn again(
+    charging: &Charging,
+    context: &Context,
+    application: Application,
+    method: PaymentMethod,
+    holder_name: Option<String>,
+    patience: Duration,
+) -> Result<Registration, RegisterError> {
+    let store = charging.store.as_ref();
+    let newest = application.method_id.as_ref() == Some(&method.id);
+    let subscription = typed::subscription(store, &application.id.subscription()).await?;
+    let charge = match &subscription {
+        Some(owing) => tried(store, owing, &method).await?,
+        None => None,
+    };
+    if charge.is_some() || !newest || !method.chargeable() {
+        return Ok(Registration { method, holder_name, subscription, charge });
+    }
+    let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
+    Ok(Registration { method, holder_name, subscription, charge })
+}
+
+/// What this card's last attempt on the cycle that is owed came to, if there was one that counts.
+async fn tried(
+    store: &dyn Store,
+    owing: &Subscription,
+    method: &PaymentMethod,
+) -> Result<Option<ChargeResult>, StoreError> {
+    if owing.live.as_ref().is_some_and(|live| live.method_id == method.id) {
+        return Ok(Some(ChargeResult::Pending));
+    }
+    let billable = owing.next_billable();
+    let cycle = typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?;
+    let attempts = cycle.map(|c| c.attempts).unwrap_or_default();
+    let last = attempts.into_iter().rev().find(|a| a.method_id == method.id && a.outcome == Outcome::Declined);
+    Ok(last.map(|a| ChargeResult::Declined {
+        class: a.class.unwrap_or(DeclineClass::Soft),
+        code: a.code.unwrap_or_default(),
+    }))
 }
 
 /// Calls the gateway within the daily limits. Whatever may have touched a card counts; an object that is not this
@@ -247,15 +291,16 @@ async fn put_to_use(
         let current = if subscription.method_id == method.id {
             subscription
         } else {
-            match subscription.with_method(method.id.clone(), method.gateway, context.now) {
-                Ok(updated) => match adopt(charging, context, &updated).await {
-                    Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
-                    Err(StoreError::Conflict { .. }) => continue,
-                    Err(e) => return Err(e.into()),
-                },
-                // The old card's answer is still open; it decides first, and a retry uses the new card.
-                Err(StartRefused::LiveAttempt) => return Ok((Some(subscription), Some(ChargeResult::Pending))),
+            let updated = match subscription.with_method(method.id.clone(), method.gateway, context.now) {
+                Ok(updated) => updated,
+                // The old card's answer is still open and decides first; what is owed after it, the new card pays.
+                Err(StartRefused::LiveAttempt) => subscription.with_next_method(method.id.clone(), method.gateway),
                 Err(_) => return Ok((Some(subscription), None)),
+            };
+            match adopt(charging, context, &updated).await {
+                Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(e) => return Err(e.into()),
             }
         };
         if !current.waits_for_card() {
@@ -263,6 +308,8 @@ async fn put_to_use(
         }
         return Ok(match collect(charging, context, current.clone(), patience).await {
             Ok(charged) => (Some(charged.subscription), Some(charged.result)),
+            // The rules forbid it now, and nothing will charge it later.
+            Err(ChargeError::Refused(_)) => (Some(current), None),
             Err(e) => {
                 tracing::warn!(subscription = %current.id, error = %e, "charge after registration left to the run");
                 (Some(current), Some(ChargeResult::Pending))

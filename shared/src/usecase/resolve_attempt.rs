@@ -11,7 +11,9 @@ use domain::settle::{Report, Settlement, absent};
 use domain::subscription::Subscription;
 use tokio::time::Instant;
 
-use super::charge_subscription::{ChargeError, ChargeResult, Charged, Sending, aad, lease_end, send_and_settle};
+use super::charge_subscription::{
+    ChargeError, ChargeResult, Charged, Sending, aad, believed, lease_end, send_and_settle,
+};
 use super::settle::{Loaded, SettleError, load, settle_report};
 use super::{Charging, stamp};
 use crate::gateway::{Find, REQUEST_VERSION};
@@ -84,7 +86,7 @@ async fn act(
             let id = loaded.subscription.id.clone();
             let report = Report { index: live.index, seq: live.seq, n: Some(live.n), answer, token: Some(live.token) };
             let after = settle_report(charging, context, &id, &report, Some(loaded), &[]).await?;
-            Ok(Charged { subscription: after.subscription, result })
+            Ok(Charged { result: believed(result, &after.subscription, &report), subscription: after.subscription })
         }
         Next::Absent => close(charging, context, loaded, &live).await,
         Next::Resend => {

@@ -30,7 +30,8 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Replaces {
     Nothing,
-    Expired,
+    /// An expired row, or one whose claim was left open.
+    Earlier,
 }
 
 impl Claim {
@@ -47,7 +48,7 @@ impl Claim {
         let record = Record::Idempotency(IdempotencyRow { result, ..row });
         Some(match replaces {
             Replaces::Nothing => Write::New(record),
-            Replaces::Expired => Write::Replace(record),
+            Replaces::Earlier => Write::Replace(record),
         })
     }
 }
@@ -75,11 +76,24 @@ pub async fn begin(
 ) -> Result<Started, ApiError> {
     let Some(key) = request.idempotency_key()? else { return Ok(Started::New(Claim::none())) };
     let key = format!("{caller}#{route}#{key}");
-    let found = match store.get(&Key::Idempotency(key.clone())).await? {
-        Some(Record::Idempotency(row)) => Some(row),
-        Some(_) | None => None,
-    };
-    decide(found, key, request.fingerprint(), now)
+    decide(find(store, &key).await?, key, request.fingerprint(), now)
+}
+
+/// Takes over a key whose claim nobody will close any more. [`begin`] said that the request is the same.
+///
+/// # Errors
+/// The store's own failures.
+pub async fn take_over(store: &dyn Store, request: &Request, caller: &str, route: &str) -> Result<Claim, ApiError> {
+    let Some(key) = request.idempotency_key()? else { return Ok(Claim::none()) };
+    let found = find(store, &format!("{caller}#{route}#{key}")).await?;
+    Ok(Claim { row: found.map(|row| (row, Replaces::Earlier)) })
+}
+
+async fn find(store: &dyn Store, key: &str) -> Result<Option<IdempotencyRow>, ApiError> {
+    match store.get(&Key::Idempotency(key.to_owned())).await? {
+        Some(Record::Idempotency(row)) => Ok(Some(row)),
+        Some(_) | None => Ok(None),
+    }
 }
 
 fn decide(
@@ -94,7 +108,7 @@ fn decide(
     match found {
         None => Ok(Started::New(Claim { row: Some((fresh(0), Replaces::Nothing)) })),
         Some(row) if row.expires_at <= now => {
-            Ok(Started::New(Claim { row: Some((fresh(row.version), Replaces::Expired)) }))
+            Ok(Started::New(Claim { row: Some((fresh(row.version), Replaces::Earlier)) }))
         }
         Some(row) if row.request_hash == request_hash => Ok(Started::Replay(row.result)),
         Some(_) => {

@@ -26,6 +26,21 @@ async fn renewal_in_doubt(world: &World, gateway: &super::adverse::Adverse, act:
     id
 }
 
+#[tokio::test]
+async fn an_attempt_that_came_to_nothing_is_not_reported_as_paid() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    let id = renewal_in_doubt(&world, &gateway, Act::Strange).await;
+    for _ in 0..2 {
+        world.wait(SignedDuration::from_mins(2));
+        let charged = retry(&world.charging, &world.context().await, &id, PATIENCE).await.unwrap();
+        assert_eq!((charged.result, charged.subscription.paid), (ChargeResult::Pending, Some(0)));
+    }
+    run(&world).await;
+    assert_eq!(world.subscription(&id).await.paid, Some(1));
+    let charged = retry(&world.charging, &world.context().await, &id, PATIENCE).await.unwrap();
+    assert_eq!((charged.result, gateway.captures()), (ChargeResult::Captured, 2));
+}
+
 /// The look-up and the send that may follow share one patience: API Gateway cuts at 29 s, recovery is stopped at 60 s.
 #[tokio::test]
 async fn a_slow_look_up_leaves_less_time_to_send() {

@@ -8,6 +8,7 @@ mod late_declines;
 mod pace;
 mod resends;
 mod runs;
+mod second_card;
 mod sweep;
 mod two_gateways;
 mod world;
