@@ -8,7 +8,7 @@ use shared::usecase::activate_subscription::retry;
 use shared::usecase::charge_subscription::ChargeResult;
 use shared::usecase::recover_charge::recover;
 
-use super::adverse::{Act, onboard, world};
+use super::adverse::{Act, onboard, run, world};
 use super::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(5);
