@@ -95,7 +95,7 @@ class Journey:
         dunning = self.ops.get(self.path).get("dunning")
         if not dunning:
             raise Failure("the card was declined, but the subscription shows no dunning")
-        say(f"  7. next month ({at[:10]}): declined ({dunning['lastDecline']}), next try {dunning.get('nextRetryAt', 'none')}")
+        say(f"  7. next month ({at[:10]}): declined ({dunning['lastDecline']['code']}), next try {dunning.get('nextRetryAt', 'none')}")
 
     def failing_card(self):
         return "insufficient_funds" if self.gateway == "toss" else "pm_card_chargeDeclinedInsufficientFunds"
