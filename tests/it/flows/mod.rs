@@ -7,6 +7,7 @@ mod charging;
 mod late_declines;
 mod pace;
 mod resends;
+mod rest;
 mod runs;
 mod second_card;
 mod sweep;
