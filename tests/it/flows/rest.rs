@@ -1,7 +1,11 @@
 //! A run comes to rest, whatever one account does.
 
 use domain::charge::GatewayName;
+use domain::run::Status;
 use jiff::SignedDuration;
+use shared::store::typed;
+use shared::usecase::run_billing::day_run;
+use shared::usecase::runner_lease;
 
 use super::adverse::{Act, onboard, run, world};
 
@@ -28,4 +32,20 @@ async fn an_account_that_is_always_refused_does_not_keep_the_run_awake() {
         }
         assert_eq!((world.subscription(&id).await.paid, gateway.captures()), (Some(1), 2), "{act:?}");
     }
+}
+
+/// A message that finds the lease held by another run's runner is not the end of its own run.
+#[tokio::test]
+async fn a_run_that_starts_while_another_works_is_not_forgotten() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    let id = onboard(&world, GatewayName::Toss).await;
+    world.travel(world.subscription(&id).await.due_at.unwrap());
+    let now = world.context().await.now;
+    let left = std::time::Duration::from_secs(20);
+    let other = domain::ids::RunId::new(domain::ids::ulid(now, 9));
+    let held = runner_lease::acquire(&world.charging, 0, &other, left).await.unwrap();
+    assert!(matches!(held, runner_lease::Asked::Taken(_)));
+    run(&world).await;
+    let run = typed::run(&world.store, &day_run(now)).await.unwrap().unwrap();
+    assert_eq!((run.status, run.charged, gateway.captures()), (Status::Drained, 1, 2));
 }
