@@ -49,3 +49,17 @@ async fn a_run_that_starts_while_another_works_is_not_forgotten() {
     let run = typed::run(&world.store, &day_run(now)).await.unwrap().unwrap();
     assert_eq!((run.status, run.charged, gateway.captures()), (Status::Drained, 1, 2));
 }
+
+/// The forecast is what was due when the run began, however many ticks continue it.
+#[tokio::test]
+async fn ticks_do_not_count_the_forecast_again() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    let id = onboard(&world, GatewayName::Toss).await;
+    world.travel(world.subscription(&id).await.due_at.unwrap());
+    gateway.always(Act::KeyRefused);
+    for _ in 0..3 {
+        run(&world).await;
+    }
+    let run = typed::run(&world.store, &day_run(world.context().await.now)).await.unwrap().unwrap();
+    assert_eq!((run.forecast.count, run.forecast.amount), (1, 44_000));
+}
