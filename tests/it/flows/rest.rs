@@ -3,9 +3,11 @@
 use domain::charge::GatewayName;
 use domain::run::Status;
 use jiff::SignedDuration;
+use shared::ports::Context;
 use shared::store::typed;
 use shared::usecase::run_billing::day_run;
 use shared::usecase::runner_lease;
+use shared::usecase::start_run::{CLOCK, Starter, start_run, travelled};
 
 use super::adverse::{Act, onboard, run, world};
 
@@ -62,4 +64,19 @@ async fn ticks_do_not_count_the_forecast_again() {
     }
     let run = typed::run(&world.store, &day_run(world.context().await.now)).await.unwrap().unwrap();
     assert_eq!((run.forecast.count, run.forecast.amount), (1, 44_000));
+}
+
+/// Two operators travel at once: the one who read the clock first, and goes less far, must not take it back.
+#[tokio::test]
+async fn the_travelled_clock_never_goes_back() {
+    let (world, _) = world(GatewayName::Toss).await;
+    let context = world.context().await;
+    let day = |n: i64| context.now + SignedDuration::from_hours(24 * n);
+    let random = world.charging.random.as_ref();
+    let starter = Starter { shards: &world.queue, random, runners: 1, time_travel: true, wall: context.now };
+    start_run(&world.store, &starter, &context, Some(day(60))).await.unwrap();
+    let stale = Context { now: context.now, actor: context.actor.clone() };
+    start_run(&world.store, &starter, &stale, Some(day(30))).await.unwrap();
+    let row = typed::control(&world.store, CLOCK).await.unwrap().unwrap();
+    assert_eq!(travelled(&row, context.now), Some(day(60)));
 }
