@@ -120,7 +120,10 @@ fn declined(
     decline: &Decline,
 ) -> Result<Settlement, OutOfRange> {
     let subject = subject(live);
-    let cycle = close(subscription, cycle, live, decline.intent.clone())?.with_attempt(terminal(
+    let closed = close(subscription, cycle, live, decline.intent.clone())?;
+    // A decline names the intent that can still be paid; none when it is over (cancelled), and then it must not serve
+    // the next attempt.
+    let cycle = Cycle { intent: decline.intent.clone(), ..closed }.with_attempt(terminal(
         &subject,
         Outcome::Declined,
         Some(decline.class),
