@@ -307,7 +307,16 @@ impl Runner<'_> {
         let result = match due {
             Due::Charge(trigger) => match method.filter(|m| m.chargeable()) {
                 Some(method) => {
-                    charge_with(self.charging, &context, subscription, method, trigger, RUN_PATIENCE).await.map(moved)
+                    let row = subscription.clone();
+                    match charge_with(self.charging, &context, row, method, trigger, RUN_PATIENCE).await {
+                        // This one card's row does not open: for its owner that is a card that is gone.
+                        Err(ChargeError::MethodUnusable) => {
+                            retire::without_card(self.charging, &context, subscription, trigger)
+                                .await
+                                .map(|()| Moved::Stepped)
+                        }
+                        other => other.map(moved),
+                    }
                 }
                 None => {
                     retire::without_card(self.charging, &context, subscription, trigger).await.map(|()| Moved::Stepped)

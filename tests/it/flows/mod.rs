@@ -12,4 +12,5 @@ mod runs;
 mod second_card;
 mod sweep;
 mod two_gateways;
+mod vault;
 mod world;
