@@ -75,3 +75,13 @@ pub fn next_look(now: Timestamp, looks: u32) -> Result<Timestamp, OutOfRange> {
     let seconds = 30i64.saturating_mul(4i64.saturating_pow(looks.min(8))).min(3_600);
     now.checked_add(SignedDuration::from_secs(seconds)).map_err(|_| OutOfRange)
 }
+
+/// When to look after a send that left the outcome open, at the earliest: an attempt that was sent again and again to no
+/// avail is asked for less and less often, at least hourly.
+///
+/// # Errors
+/// Past the range of instants.
+pub fn look_after_silence(now: Timestamp, started_at: Timestamp) -> Result<Timestamp, OutOfRange> {
+    let silent = now.duration_since(started_at).as_secs().clamp(0, 7_200);
+    now.checked_add(SignedDuration::from_secs(silent.div_euclid(2))).map_err(|_| OutOfRange)
+}

@@ -37,6 +37,9 @@ pub struct Run {
     pub charged: u64,
     pub declined: u64,
     pub unknown: u64,
+    /// Runners whose share is in the forecast: ticks continue a run, they do not begin it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreseen: Vec<u32>,
     /// Runners that have found nothing more to do.
     pub drained: Vec<u32>,
     pub runners: u32,
@@ -72,6 +75,7 @@ impl Run {
             charged: 0,
             declined: 0,
             unknown: 0,
+            foreseen: Vec::new(),
             drained: Vec::new(),
             runners,
             started_at: now,
@@ -84,7 +88,8 @@ impl Run {
     #[must_use]
     pub fn progressed(&self, shard: u32, progress: &Progress, now: Timestamp) -> Run {
         let mut after = self.clone();
-        if let Some(forecast) = progress.forecast {
+        if let Some(forecast) = progress.forecast.filter(|_| !after.foreseen.contains(&shard)) {
+            after.foreseen.push(shard);
             after.forecast.count = after.forecast.count.saturating_add(forecast.count);
             after.forecast.amount = after.forecast.amount.saturating_add(forecast.amount);
         }

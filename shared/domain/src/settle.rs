@@ -5,7 +5,7 @@
 //! amount differs, or that comes for a cycle already paid by another, is quarantined and never applied; negative
 //! answers need the claim token and the live attempt; every date derives from the attempt's start.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 mod capture;
 
@@ -209,7 +209,22 @@ pub fn absent(
         // A person asked before the run was due to charge: the run keeps its one charge per civil day.
         after.due_at = Some(next_seoul_day(live.started_at)?);
     }
+    if owed {
+        let earliest = live.started_at.checked_add(pause_after(after.absent)).map_err(|_| OutOfRange)?;
+        after.due_at = after.due_at.map(|at| at.max(earliest));
+    }
     Ok(apply(Some(after), Some(cycle), None, vec![fact], None))
+}
+
+/// How long the next attempt waits after so many on one cycle came to nothing, counted from the start of the last: not at
+/// all after two, because accidents happen; ever longer after that, because an account the gateway always refuses would
+/// keep every run awake.
+fn pause_after(absent: u32) -> SignedDuration {
+    match absent {
+        0..=2 => SignedDuration::ZERO,
+        3 => SignedDuration::from_mins(20),
+        _ => SignedDuration::from_hours(1),
+    }
 }
 
 /// The outcome is open. Hearing more later, of the same or a second send, makes the doubt stronger, never weaker.
@@ -229,7 +244,7 @@ fn unknown(
     };
     let due_at = match due_at.filter(|at| *at > now) {
         Some(at) => at,
-        None => crate::resolve::next_look(now, looks)?,
+        None => crate::resolve::next_look(now, looks)?.max(crate::resolve::look_after_silence(now, live.started_at)?),
     };
     // Empty lookups from before this answer prove nothing about it.
     let doubt = Doubt { heard, empty: 0, last_empty_at: None, looks };

@@ -13,11 +13,12 @@ use domain::money::Money;
 use domain::settle::Report;
 use domain::subscription::{Claim, StartRefused, Subscription};
 use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 
 use super::settle::{Loaded, SettleError, settle_report};
 use super::{Charging, stamp};
 use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
-use crate::ports::Context;
+use crate::ports::{Context, VaultError};
 use crate::store::{Commit, Record, StoreError, Write, typed};
 
 /// A claim lasts this much longer than the gateway's time-out: within it nobody else acts on the attempt.
@@ -96,6 +97,7 @@ pub async fn charge_with(
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let store = charging.store.as_ref();
+    let opened = open(charging, method).await?;
     let billable = subscription.next_billable();
     // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.
     let cycle = if subscription.tries == 0 {
@@ -128,7 +130,7 @@ pub async fn charge_with(
         Err(e) => return Err(e.into()),
     }
     let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
-    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, method, Sending::First, patience).await
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, &opened, Sending::First, patience).await
 }
 
 /// Whether an attempt goes out for the first time: what the answer to a resend proves is less ([`of_resend`]).
@@ -146,12 +148,12 @@ pub async fn send_and_settle(
     charging: &Charging,
     context: &Context,
     loaded: Loaded,
-    method: &PaymentMethod,
+    opened: &Opened,
     which: Sending,
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let Some(live) = loaded.subscription.live.clone() else { return Err(ChargeError::Busy) };
-    let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, method, patience).await;
+    let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, opened, patience).await;
     let answer = if which == Sending::Again { of_resend(answer) } else { answer };
     let result = match &answer {
         Answer::Captured(_) => ChargeResult::Captured,
@@ -183,7 +185,7 @@ async fn send(
     subscription: &Subscription,
     cycle: Option<&Cycle>,
     live: &LiveAttempt,
-    method: &PaymentMethod,
+    opened: &Opened,
     patience: Duration,
 ) -> Answer {
     // Thawed too late to be heard before the lease ends: somebody may already be looking this attempt up.
@@ -192,12 +194,6 @@ async fn send(
     if charging.clock.now().await > send_by {
         return silence();
     }
-    let aad = aad(method);
-    let (Ok(token), Ok(customer)) =
-        (charging.vault.open(&method.token, &aad).await, charging.vault.open(&method.customer, &aad).await)
-    else {
-        return Answer::Refused { code: "data_key_unavailable".into() };
-    };
     let billable = live.billable(&subscription.id);
     let known_charges = cycle.map(Cycle::known_charges).unwrap_or_default();
     let charge = Charge {
@@ -205,8 +201,8 @@ async fn send(
         idempotency_key: &billable.key("charge", live.n),
         amount: Money { amount: live.amount, currency: subscription.amount.currency },
         order_name: &order_name(subscription, live),
-        token: &token,
-        customer: &customer,
+        token: &opened.token,
+        customer: &opened.customer,
         key_version: &live.secret,
         request_version: live.request,
         intent: live.intent.as_deref(),
@@ -214,6 +210,25 @@ async fn send(
     };
     let call = charging.gateways.get(live.gateway).charge(&charge);
     tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence())
+}
+
+/// A method's secrets, opened before anything is claimed: a card that cannot be charged starts no attempt.
+pub struct Opened {
+    pub(super) token: SecretString,
+    pub(super) customer: SecretString,
+}
+
+/// # Errors
+/// Without data keys; or the method is unusable, because its ciphertext is not its own.
+pub(super) async fn open(charging: &Charging, method: &PaymentMethod) -> Result<Opened, ChargeError> {
+    let aad = aad(method);
+    let sealed = |e| match e {
+        VaultError::Unavailable => ChargeError::KeysUnavailable,
+        VaultError::Refused => ChargeError::MethodUnusable,
+    };
+    let token = charging.vault.open(&method.token, &aad).await.map_err(sealed)?;
+    let customer = charging.vault.open(&method.customer, &aad).await.map_err(sealed)?;
+    Ok(Opened { token, customer })
 }
 
 fn silence() -> Answer {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use domain::charge::{Answer, LiveAttempt, Lookup};
-use domain::method::PaymentMethod;
 use domain::money::Money;
 use domain::resolve::{Next, after_lookup};
 use domain::settle::{Report, Settlement, absent};
@@ -12,7 +11,7 @@ use domain::subscription::Subscription;
 use tokio::time::Instant;
 
 use super::charge_subscription::{
-    ChargeError, ChargeResult, Charged, Sending, aad, believed, lease_end, send_and_settle,
+    ChargeError, ChargeResult, Charged, Opened, Sending, believed, lease_end, open, send_and_settle,
 };
 use super::settle::{Loaded, SettleError, load, settle_report};
 use super::{Charging, stamp};
@@ -51,7 +50,11 @@ pub async fn resolve(
         .ok_or(ChargeError::MethodUnusable)?;
     let begun = Instant::now();
     // A question that takes too long is a question that failed: it says nothing.
-    let lookup = tokio::time::timeout(patience, look_up(charging, &loaded, &live, &method)).await;
+    let opened = open(charging, &method).await;
+    let lookup = match &opened {
+        Ok(opened) => tokio::time::timeout(patience, look_up(charging, &loaded, &live, opened)).await,
+        Err(_) => Ok(Lookup::Failed),
+    };
     let lookup = lookup.unwrap_or(Lookup::Failed);
     let gateway = charging.gateways.get(live.gateway);
     let keys = gateway.key_versions().await.unwrap_or_default();
@@ -64,7 +67,7 @@ pub async fn resolve(
         // Whoever has more time sends it: it stays due.
         return Ok(Charged { subscription: loaded.subscription, result: ChargeResult::Pending });
     }
-    act(charging, context, loaded, live, &method, next, left).await
+    act(charging, context, loaded, live, opened, next, left).await
 }
 
 async fn act(
@@ -72,7 +75,7 @@ async fn act(
     context: &Context,
     loaded: Loaded,
     live: LiveAttempt,
-    method: &PaymentMethod,
+    opened: Result<Opened, ChargeError>,
     next: Next,
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
@@ -90,6 +93,7 @@ async fn act(
         }
         Next::Absent => close(charging, context, loaded, &live).await,
         Next::Resend => {
+            let opened = opened?;
             // A fresh token and lease: whoever was sending before can no longer report anything but a capture.
             let resent = LiveAttempt {
                 token: stamp::token(charging.random.as_ref()),
@@ -100,7 +104,7 @@ async fn act(
             let subscription = Subscription { live: Some(resent), ..loaded.subscription };
             let subscription = replace(charging, subscription).await?;
             let loaded = Loaded { subscription, cycle: loaded.cycle };
-            send_and_settle(charging, context, loaded, method, Sending::Again, patience).await
+            send_and_settle(charging, context, loaded, &opened, Sending::Again, patience).await
         }
         Next::Look { doubt, at } => {
             let waiting = LiveAttempt { unknown: Some(doubt), ..live };
@@ -152,15 +156,12 @@ async fn close(
     }
 }
 
-async fn look_up(charging: &Charging, loaded: &Loaded, live: &LiveAttempt, method: &PaymentMethod) -> Lookup {
-    let Ok(customer) = charging.vault.open(&method.customer, &aad(method)).await else {
-        return Lookup::Failed;
-    };
+async fn look_up(charging: &Charging, loaded: &Loaded, live: &LiveAttempt, opened: &Opened) -> Lookup {
     let known_charges = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
     let find = Find {
         order_id: &live.billable(&loaded.subscription.id).order_id(live.gateway, live.n),
         amount: Money { amount: live.amount, currency: loaded.subscription.amount.currency },
-        customer: &customer,
+        customer: &opened.customer,
         intent: live.intent.as_deref(),
         known_charges: &known_charges,
         since: live.started_at,

@@ -20,7 +20,8 @@ use tokio::time::Instant;
 
 use super::charge_subscription::{ChargeError, ChargeResult, Charged, RUN_PATIENCE, charge_with};
 use super::resolve_attempt::resolve;
-use super::{Charging, retire, runner_lease};
+use super::runner_lease::{self, Asked};
+use super::{Charging, retire};
 use crate::ports::{Context, QueueUnavailable, ShardMessage, Shards};
 use crate::store::{Key, Query, StoreError, typed};
 
@@ -28,6 +29,8 @@ use crate::store::{Key, Query, StoreError, typed};
 const PAGE: u32 = 100;
 /// Open attempts that rest no longer than this are waited for by the run.
 const HORIZON: SignedDuration = SignedDuration::from_mins(15);
+/// Before a message that found the lease held for another run tries again.
+const HELD: Duration = Duration::from_secs(30);
 /// Left for settling after the last answer.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -91,9 +94,14 @@ impl Runner<'_> {
     /// When the store or the queue fails; the message is delivered again.
     pub async fn run(&self, message: &ShardMessage) -> Result<(), RunnerError> {
         let store = self.charging.store.as_ref();
-        let Some(lease) = runner_lease::acquire(self.charging, message.shard, self.left()).await? else {
-            tracing::info!(shard = message.shard, "another runner holds the lease");
-            return Ok(());
+        let lease = match runner_lease::acquire(self.charging, message.shard, &message.run_id, self.left()).await? {
+            Asked::Taken(lease) => lease,
+            Asked::Held { for_run } if for_run.as_deref() == Some(message.run_id.as_str()) => {
+                tracing::info!(shard = message.shard, "another runner of this run holds the lease");
+                return Ok(());
+            }
+            // The holder works for another run and will not say that this one is drained.
+            Asked::Held { .. } => return Ok(self.shards.send(message, HELD).await?),
         };
         let result = self.passes(message).await;
         runner_lease::release(self.charging, lease).await?;
@@ -299,7 +307,16 @@ impl Runner<'_> {
         let result = match due {
             Due::Charge(trigger) => match method.filter(|m| m.chargeable()) {
                 Some(method) => {
-                    charge_with(self.charging, &context, subscription, method, trigger, RUN_PATIENCE).await.map(moved)
+                    let row = subscription.clone();
+                    match charge_with(self.charging, &context, row, method, trigger, RUN_PATIENCE).await {
+                        // This one card's row does not open: for its owner that is a card that is gone.
+                        Err(ChargeError::MethodUnusable) => {
+                            retire::without_card(self.charging, &context, subscription, trigger)
+                                .await
+                                .map(|()| Moved::Stepped)
+                        }
+                        other => other.map(moved),
+                    }
                 }
                 None => {
                     retire::without_card(self.charging, &context, subscription, trigger).await.map(|()| Moved::Stepped)

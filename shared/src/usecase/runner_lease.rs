@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use domain::ids::RunId;
 use domain::run::Progress;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -16,26 +17,36 @@ pub struct Lease {
     row: Control,
 }
 
+/// What asking for a lease came to.
+pub enum Asked {
+    Taken(Lease),
+    /// Somebody holds it, for this run if the holder said so.
+    Held {
+        for_run: Option<String>,
+    },
+}
+
 fn name(shard: u32) -> String {
     format!("runner#{shard}")
 }
 
-/// Takes the lease of a share for at most `left`; `None` when somebody holds it.
+/// Takes the lease of a share for a run, for at most `left`.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn acquire(charging: &Charging, shard: u32, left: Duration) -> Result<Option<Lease>, StoreError> {
+pub async fn acquire(charging: &Charging, shard: u32, run: &RunId, left: Duration) -> Result<Asked, StoreError> {
     let store = charging.store.as_ref();
     let now = charging.clock.now().await;
     let row = typed::control(store, &name(shard)).await?;
     let held = row.as_ref().and_then(|r| r.value.get("until")?.as_i64()).unwrap_or(0);
     if held > now.as_millisecond() {
-        return Ok(None);
+        let for_run = row.as_ref().and_then(|r| r.value.get("run")?.as_str()).map(str::to_owned);
+        return Ok(Asked::Held { for_run });
     }
     let until = now.saturating_add(SignedDuration::try_from(left).unwrap_or(SignedDuration::ZERO)).unwrap_or(now);
     let next = Control {
         name: name(shard),
-        value: json!({ "until": until.as_millisecond() }),
+        value: json!({ "until": until.as_millisecond(), "run": run.as_str() }),
         version: row.as_ref().map_or(0, |r| r.version),
     };
     let record = Record::Control(next.clone());
@@ -44,8 +55,8 @@ pub async fn acquire(charging: &Charging, shard: u32, left: Duration) -> Result<
         .commit(&Commit { id: stamp::token(charging.random.as_ref()), writes: vec![write], events: Vec::new() })
         .await
     {
-        Ok(()) => Ok(Some(Lease { row: Control { version: next.version.saturating_add(1), ..next } })),
-        Err(StoreError::Conflict { .. }) => Ok(None),
+        Ok(()) => Ok(Asked::Taken(Lease { row: Control { version: next.version.saturating_add(1), ..next } })),
+        Err(StoreError::Conflict { .. }) => Ok(Asked::Held { for_run: None }),
         Err(e) => Err(e),
     }
 }

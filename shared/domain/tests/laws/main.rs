@@ -7,6 +7,7 @@ mod calendar;
 mod dunning;
 mod fixtures;
 mod gateway;
+mod intents;
 mod life_cycle;
 mod money;
 mod order;
