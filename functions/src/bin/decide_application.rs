@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::ids::RequestId;
 use domain::onboarding::Verdict;
+use domain::subscription::{Status, Subscription};
 use functions::{SystemRandom, wall};
 use serde::Deserialize;
 use serde_json::json;
@@ -66,6 +67,8 @@ async fn from_state(app: &App, id: &RequestId) -> Result<Reply, ApiError> {
     let store = app.charging.store.as_ref();
     let application = typed::application(store, id).await?.ok_or_else(ApiError::not_found)?;
     let subscription = typed::subscription(store, &id.subscription()).await?;
-    let pending = subscription.as_ref().is_some_and(|s| s.live.is_some());
+    // As the first answer said: the first payment is under way, or is left to the next run.
+    let unpaid = |s: &Subscription| s.status == Status::PendingActivation && s.first_decline.is_none();
+    let pending = subscription.as_ref().is_some_and(|s| s.approved_at.is_some() && unpaid(s));
     Reply::json(if pending { 202 } else { 200 }, &ApplicationBody::new(application, subscription.as_ref()))
 }

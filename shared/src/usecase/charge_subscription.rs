@@ -154,7 +154,14 @@ pub async fn send_and_settle(
 ) -> Result<Charged, ChargeError> {
     let Some(live) = loaded.subscription.live.clone() else { return Err(ChargeError::Busy) };
     let answer = send(charging, &loaded.subscription, loaded.cycle.as_ref(), &live, opened, patience).await;
-    let answer = if which == Sending::Again { of_resend(answer) } else { answer };
+    let answer = match (which, answer) {
+        (Sending::First, answer) => answer,
+        // A 4xx to a resend may be about the resend alone: absence is proved with the longer delay.
+        (Sending::Again, Answer::Unknown { heard: Heard::Refusal, code, intent }) => {
+            Answer::Unknown { heard: Heard::Error, code, intent }
+        }
+        (Sending::Again, answer) => of_resend(answer),
+    };
     let result = match &answer {
         Answer::Captured(_) => ChargeResult::Captured,
         Answer::Declined(d) => ChargeResult::Declined { class: d.class, code: d.code.clone() },

@@ -38,6 +38,8 @@ pub enum Act {
     Hard,
     /// Our API key is refused.
     KeyRefused,
+    /// A 4xx from in front of the gateway: this request was not even looked at.
+    Limited,
 }
 
 pub struct Adverse {
@@ -152,6 +154,9 @@ impl Gateway for Adverse {
         if act == Act::KeyRefused {
             return Answer::Refused { code: "UNAUTHORIZED_KEY".to_owned() };
         }
+        if act == Act::Limited {
+            return self.unknown(Heard::Refusal);
+        }
         if let Some((_, reply)) = self.replies.lock().unwrap().get(charge.idempotency_key) {
             return reply.clone();
         }
@@ -162,7 +167,7 @@ impl Gateway for Adverse {
             Act::Soft => (Some(self.decline(charge, DeclineClass::Soft, "REJECT_CARD_PAYMENT")), None),
             Act::Hard => (Some(self.decline(charge, DeclineClass::Hard, "INVALID_STOPPED_CARD")), None),
             Act::Strange => (Some(self.unknown(Heard::Refusal)), None),
-            Act::Silence | Act::KeyRefused => (None, Some(self.unknown(Heard::Nothing))),
+            Act::Silence | Act::KeyRefused | Act::Limited => (None, Some(self.unknown(Heard::Nothing))),
             Act::Error => (None, Some(self.unknown(Heard::Error))),
         };
         if let Some(answer) = &stored {
