@@ -4,7 +4,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::harness::{Stack, seoul_morning};
-use crate::tables::dump;
+use crate::tables::{dump, quiet, unchanged};
+
+/// How long nothing may move before a comparison.
+const REST: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// What a refusal must look like.
 struct Refusal {
@@ -19,7 +22,7 @@ fn refusal(status: u16, code: &'static str, field: Option<&'static str>) -> Refu
 
 /// Sends a request, compares the problem, and compares the tables before and after.
 async fn refused(stack: &Stack, what: &str, request: RequestBuilder, expected: Refusal) {
-    let before = dump().await;
+    let before = quiet(REST).await;
     let answer = stack.send(request).await;
     assert_eq!(answer.status, expected.status, "{what}: {:#}", answer.body);
     assert_eq!(answer.body["code"], expected.code, "{what}: {:#}", answer.body);
@@ -27,8 +30,7 @@ async fn refused(stack: &Stack, what: &str, request: RequestBuilder, expected: R
         let named = answer.body["errors"].as_array().is_some_and(|e| e.iter().any(|e| e["field"] == field));
         assert!(named, "{what}: field {field} is not named in {:#}", answer.body);
     }
-    let after = dump().await;
-    assert!(before == after, "{what}: the store changed");
+    unchanged(what, &before, &dump().await);
 }
 
 /// The application form with one field set (a dotted path) or, for null, removed.
@@ -117,9 +119,9 @@ async fn bad_registrations_change_nothing() {
     let foreign = stack.setup_intent(&other.token, "pm_card_visa").await;
     let body = json!({ "gateway": "stripe", "setupIntentId": foreign });
     let ours = |rows: Vec<String>| rows.into_iter().filter(|r| !r.starts_with("webhook_inbox")).collect::<Vec<_>>();
-    let before = ours(dump().await);
+    let before = ours(quiet(REST).await);
     assert_eq!(stack.send(post(body)).await.problem(404), "not_found");
-    assert!(before == ours(dump().await), "another applicant's SetupIntent changed the store");
+    unchanged("another applicant's SetupIntent", &before, &ours(dump().await));
 }
 
 #[tokio::test]
@@ -162,19 +164,19 @@ async fn foreign_ids_look_absent_and_tokens_are_needed() {
     let retry = stack.request(Method::POST, &format!("{path}/retry"), Some(&stranger.token)).json(&json!({}));
     refused(&stack, "foreign retry", retry, refusal(404, "not_found", None)).await;
 
-    let before = dump().await;
+    let before = quiet(REST).await;
     assert_eq!(stack.send(get(&path, None)).await.status, 401);
     assert_eq!(stack.send(get(&path, Some("not.a.token"))).await.status, 401);
     assert_eq!(stack.send(get("/ops/runs", Some(&stranger.token))).await.status, 403);
-    assert!(before == dump().await);
+    unchanged("refused", &before, &dump().await);
 
     let later = seoul_morning(jiff::civil::date(2031, 1, 1)).to_string();
     let run = stack
         .request(Method::POST, "/ops/runs", Some(stack.ops().await))
         .json(&json!({ "asOf": "tomorrow", "x": later }));
-    let before = dump().await;
+    let before = quiet(REST).await;
     assert_eq!(stack.send(run).await.status, 422);
-    assert!(before == dump().await);
+    unchanged("refused", &before, &dump().await);
 }
 
 #[tokio::test]
@@ -185,11 +187,11 @@ async fn an_idempotency_key_answers_once() {
         stack.request(Method::POST, "/onboarding/requests", None).header("Idempotency-Key", &key).json(&body)
     };
     let first = stack.send(post(Stack::form("starter"))).await.expect(201);
-    let before = dump().await;
+    let before = quiet(REST).await;
     let again = stack.send(post(Stack::form("starter"))).await.expect(201);
     assert_eq!(first["id"], again["id"]);
     assert!(again["applicationToken"].is_string(), "the credential is minted again");
-    assert!(before == dump().await, "a replay writes nothing");
+    unchanged("a replay writes nothing", &before, &dump().await);
     let other = post(Stack::form("premium"));
     refused(&stack, "same key, other body", other, refusal(422, "idempotency_key_reused", None)).await;
 }

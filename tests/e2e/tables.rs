@@ -1,5 +1,7 @@
 //! All rows of the stack's tables, to show that a refused request changed nothing.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -57,4 +59,31 @@ pub async fn dump() -> Vec<String> {
     }
     rows.sort();
     rows
+}
+
+/// A dump of a store that has come to rest: two equal ones this far apart. Gateways send their events when they like,
+/// so those of an earlier test may still arrive.
+pub async fn quiet(apart: Duration) -> Vec<String> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let mut last = dump().await;
+    loop {
+        tokio::time::sleep(apart).await;
+        let next = dump().await;
+        if next == last {
+            return next;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the store does not come to rest");
+        last = next;
+    }
+}
+
+/// Fails with the rows that differ.
+#[track_caller]
+pub fn unchanged(what: &str, before: &[String], after: &[String]) {
+    if before == after {
+        return;
+    }
+    let gone: Vec<_> = before.iter().filter(|row| !after.contains(row)).collect();
+    let new: Vec<_> = after.iter().filter(|row| !before.contains(row)).collect();
+    assert!(gone.is_empty() && new.is_empty(), "{what}: the store changed\ngone: {gone:#?}\nnew: {new:#?}");
 }
