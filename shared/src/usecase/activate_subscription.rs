@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use domain::charge::Trigger;
+use domain::event::Actor;
 use domain::ids::SubscriptionId;
 use domain::subscription::{StartRefused, Status, Subscription};
 
@@ -63,6 +64,9 @@ pub async fn collect(
     let (id, owed) = (subscription.id.clone(), subscription.next_index());
     let result = if subscription.live.is_some() {
         resolve(charging, context, &subscription, patience).await
+    } else if subscription.parked && !matches!(context.actor, Actor::Operator(_)) {
+        // Parked means money may have moved that is not in the books: only an operator, who has looked, charges again.
+        return Err(StartRefused::Parked.into());
     } else {
         charge(charging, context, subscription, Trigger::Manual, patience).await
     };

@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use domain::charge::GatewayName;
+use domain::event::Actor;
+use domain::subscription::{StartRefused, Subscription};
 use jiff::SignedDuration;
+use shared::ports::Context;
+use shared::store::{Commit, Record, Store, Write};
 use shared::usecase::activate_subscription::retry;
-use shared::usecase::charge_subscription::ChargeResult;
+use shared::usecase::charge_subscription::{ChargeError, ChargeResult};
 use shared::usecase::recover_charge::recover;
 
 use super::adverse::{Act, onboard, run, world};
@@ -59,4 +63,27 @@ async fn a_slow_look_up_leaves_less_time_to_send() {
     world.wait(SignedDuration::from_mins(10));
     recover(&world.charging, &world.context().await, &id).await.unwrap();
     assert_eq!((world.subscription(&id).await.paid, gateway.captures()), (Some(1), 2));
+}
+
+/// Money was quarantined: the payer's own retry or a new card must not charge a second time before somebody looked.
+#[tokio::test]
+async fn only_an_operator_charges_a_parked_subscription() {
+    let (world, gateway) = world(GatewayName::Toss).await;
+    let id = onboard(&world, gateway.name).await;
+    world.travel(world.subscription(&id).await.due_at.unwrap());
+    let parked = Subscription { parked: true, due_at: None, ..world.subscription(&id).await };
+    let writes = vec![Write::Replace(Record::Subscription(parked))];
+    world.store.commit(&Commit { id: "park".to_owned(), writes, events: Vec::new() }).await.unwrap();
+    let operator = world.context().await;
+    let tenant = id.request().tenant();
+    let payers = [Actor::Tenant(tenant.to_string()), Actor::Applicant(id.request().to_string())];
+    for actor in payers {
+        let context = Context { actor, ..operator.clone() };
+        let refused = retry(&world.charging, &context, &id, PATIENCE).await;
+        assert!(matches!(refused, Err(ChargeError::Refused(StartRefused::Parked))));
+    }
+    assert_eq!(gateway.captures(), 1);
+    let charged = retry(&world.charging, &operator, &id, PATIENCE).await.unwrap();
+    assert_eq!((charged.result, charged.subscription.parked), (ChargeResult::Captured, false));
+    assert_eq!(gateway.captures(), 2);
 }
