@@ -77,11 +77,12 @@ impl Step {
     }
 }
 
-/// Steps kept for a report.
+/// Steps kept for a report, unless all are asked for.
 const KEPT: usize = 6_000;
 
 pub struct Trace {
     hash: Mixer,
+    kept: usize,
     pub steps: u64,
     tail: VecDeque<(i64, Step)>,
     words: Vec<String>,
@@ -91,16 +92,21 @@ pub struct Trace {
 
 impl Default for Trace {
     fn default() -> Trace {
-        let tail = VecDeque::with_capacity(KEPT);
-        Trace { hash: Mixer(0x51_7C_C1_B7), steps: 0, tail, words: Vec::new(), numbers: HashMap::new() }
+        let tail = VecDeque::new();
+        Trace { hash: Mixer(0x51_7C_C1_B7), kept: KEPT, steps: 0, tail, words: Vec::new(), numbers: HashMap::new() }
     }
 }
 
 impl Trace {
+    /// Keeps every step from now on.
+    pub fn keep_all(&mut self) {
+        self.kept = usize::MAX;
+    }
+
     pub fn take(&mut self, at: i64, step: Step) {
         (at, step).hash(&mut self.hash);
         self.steps += 1;
-        if self.tail.len() == KEPT {
+        if self.tail.len() >= self.kept {
             self.tail.pop_front();
         }
         self.tail.push_back((at, step));

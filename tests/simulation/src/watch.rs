@@ -2,9 +2,9 @@
 //!
 //! Numbers I1 to I12 are those of the catalogue of invariants the project keeps (see the table in `judge`).
 
-use domain::calendar::{period, plus_days, seoul_date};
+use domain::calendar::{next_seoul_day, period, plus_days, seoul_date};
 use domain::charge::{Billable, GatewayName, LiveAttempt, Trigger};
-use domain::cycle::{Cycle, Outcome, State};
+use domain::cycle::{Attempt, Cycle, Outcome, State};
 use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
 
@@ -195,7 +195,12 @@ impl Books {
             State::Paid(payment) => Some(payment.at),
             State::Open | State::Void | State::Uncollectible => None,
         });
-        let reached = attempts.iter().filter(|a| declined(a.outcome)).map(|a| a.at).chain(paid);
+        // What a person asked for does not cost the last scheduled retry, though both fall on one day.
+        let asked = |n| self.claims.get(&(who, live.index, n)).is_some_and(|c| c.trigger == Trigger::Manual);
+        let deadline = before.dunning.as_ref().map(|case| case.deadline);
+        let last = deadline.is_some_and(|end| next_seoul_day(live.started_at).is_ok_and(|tomorrow| tomorrow > end));
+        let counts = |a: &&Attempt| declined(a.outcome) && !(last && asked(a.n));
+        let reached = attempts.iter().filter(counts).map(|a| a.at).chain(paid);
         if let Some(same) = reached.into_iter().find(|at| seoul_date(*at) == day) {
             return Err(("I8 one charge a day", format!("{same} and again: {live:?}")));
         }

@@ -82,6 +82,18 @@ kinds! {
     ManualRetry 0 "manual retry",
 }
 
+impl Kind {
+    /// The strongest it gets. A runner's message begets another as long as its run has something to wait for, so
+    /// duplicates of those multiply; and a runner makes a hundred reads, so that none would ever come to its end.
+    fn most(self) -> u32 {
+        match self {
+            Kind::MessageTwice | Kind::MessageAgain => 100,
+            Kind::StoreUnavailable => 80,
+            _ => 4_000,
+        }
+    }
+}
+
 /// How a gateway that is down behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Down {
@@ -135,7 +147,7 @@ impl Weather {
         let strength = *rng.pick(&[1u32, 1, 2, 4]);
         for (at, kind) in Kind::ALL.iter().enumerate() {
             let factor = *rng.pick(&[0u32, 1, 1, 1, 3, 8]);
-            weather.chances[at] = (kind.chance() * factor * strength).min(4_000);
+            weather.chances[at] = (kind.chance() * factor * strength).min(kind.most());
         }
         weather.gateway_outages(rng);
         weather.other_outages(rng);

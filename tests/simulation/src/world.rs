@@ -28,6 +28,9 @@ pub const SETTLING: i64 = 5 * HOUR;
 /// The calm at the end.
 pub const CALM: i64 = 5 * DAY;
 
+/// A history that takes more steps than this does not come to rest: work begets work.
+const STEPS_MAX: u64 = 400_000;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     pub subscriptions: u16,
@@ -95,6 +98,9 @@ async fn world(seed: u64, config: &Config) -> (Outcome, Arc<Sim>) {
         weather.stop_ticks(from * DAY, to * DAY);
     }
     *sim.weather.lock().unwrap() = weather;
+    if config.lines > Config::default().lines {
+        sim.trace.lock().unwrap().keep_all();
+    }
     sell_plans(&sim).await;
     let people = Arc::new(People::new(&sim, config.subscriptions, calm_from));
     let mut driver = Driver { sim: Arc::clone(&sim), people, config: *config, last_tick: -TICK };
@@ -153,6 +159,9 @@ impl Driver {
             }
             if self.next_tick(now) <= now {
                 self.tick(now);
+            }
+            if sim.trace.lock().unwrap().steps > STEPS_MAX {
+                sim.broken("bounded work", None, format!("more than {STEPS_MAX} steps"));
             }
             let letter = sim.mail.lock().unwrap().next_at().unwrap_or(end);
             let next = letter.min(self.next_tick(now)).min(end);

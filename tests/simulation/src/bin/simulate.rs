@@ -1,13 +1,14 @@
 //! Runs seeds and prints their figures, or replays one seed with its trace.
 //!
-//! `simulate [seeds=300] [first=1] [days=90] [subscriptions=20] [threads=…] [seed=N] [lines=60] [faults=yes|no]`
+//! `simulate [seeds=300] [first=1] [days=90] [subscriptions=20] [threads=…] [seed=N] [lines=60] [faults=yes|no] [all=1]`
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its terminal")]
+#![allow(clippy::unwrap_used, reason = "a test program: a panic is its answer")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use simulation::report::{Batch, run_batch};
-use simulation::world::Config;
+use simulation::world::{Config, inspect};
 
 fn main() -> ExitCode {
     let words: BTreeMap<String, String> = std::env::args()
@@ -39,6 +40,13 @@ fn main() -> ExitCode {
     });
     print!("{}", summary.figures(&config));
     print!("{}", summary.findings());
+    if words.contains_key("all") {
+        let all = Config { lines: usize::MAX, ..config };
+        inspect(batch.first, &all, |_, sim| {
+            let stamp = |at| sim.time.stamp(at).to_string();
+            print!("{}", sim.trace.lock().unwrap().tail(None, usize::MAX, stamp));
+        });
+    }
     if !summary.diverged.is_empty() {
         println!("not deterministic: seeds {:?}", summary.diverged);
     }
