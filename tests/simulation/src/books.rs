@@ -88,6 +88,8 @@ pub struct Books {
     pub cycles: BTreeMap<(Who, u32), Cycle>,
     /// When something falls due: the rows' own truth.
     pub due: BTreeSet<(i64, Who)>,
+    /// The same by partition of the due index.
+    pub due_in: BTreeMap<String, BTreeSet<(i64, Who)>>,
     pub methods: BTreeMap<MethodId, Names>,
     pub claims: BTreeMap<(Who, u32, u32), Claim>,
     pub sent: BTreeMap<String, Sent>,

@@ -21,13 +21,16 @@ use shared::usecase::submit_application::{Form, submit};
 use crate::clock::{DAY, HOUR, MINUTE, SECOND};
 use crate::gateway::bank::Habit;
 use crate::mail::{Hook, Letter};
-use crate::process::{Process, start};
+use crate::process::{End, Process, start};
 use crate::sim::Sim;
 use crate::trace::{Job, NOBODY, Step, Who};
 use crate::weather::Kind;
 
 /// API Gateway gives up after 29 s, and so does the function.
 const HTTP: i64 = 29 * SECOND;
+
+/// How often somebody tries to store one and the same card.
+const PATIENCE: u32 = 5;
 
 /// Where somebody stands who is not a tenant yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct Person {
     gateway: GatewayName,
     /// What the card window returned and is not known to be stored.
     once: Option<(GatewayName, String)>,
+    /// How often storing it failed.
+    failures: u32,
 }
 
 pub struct People {
@@ -67,8 +72,13 @@ enum Deed {
 impl People {
     #[must_use]
     pub fn new(sim: &Sim, count: u16, length: i64) -> People {
-        let person =
-            |_| Person { stage: Stage::New, request: None, gateway: *sim.rng.pick(&GatewayName::ALL), once: None };
+        let person = |_| Person {
+            stage: Stage::New,
+            request: None,
+            gateway: *sim.rng.pick(&GatewayName::ALL),
+            once: None,
+            failures: 0,
+        };
         let all = Mutex::new((0..count).map(person).collect());
         // They come over the first days, so that anchors fall around the ends of months.
         for who in 0..count {
@@ -166,7 +176,7 @@ impl People {
         };
         let Some(request) = request else { return People::soon(sim, who) };
         let people = Arc::clone(self);
-        if people.approved(who) {
+        if people.approved(who) && people.failures(who) == 0 {
             sim.count(kind, who);
         }
         let paid = sim.books.lock().unwrap().row(who).is_some_and(|row| row.paid.is_some());
@@ -176,14 +186,36 @@ impl People {
             if stored {
                 let mut all = people.all.lock().unwrap();
                 let person = &mut all[usize::from(who)];
-                person.once = None;
+                (person.once, person.failures) = (None, 0);
                 if person.stage == Stage::Applied {
                     person.stage = Stage::Ready;
                 }
             }
             stored
         };
-        start(sim, Job::Person, who, HTTP, work, move |sim, _| People::soon(sim, who));
+        let people = Arc::clone(self);
+        start(sim, Job::Person, who, HTTP, work, move |sim, end| people.stored(sim, who, end == End::Well));
+    }
+
+    /// Whoever failed tries again, less and less eagerly, and some time takes another card.
+    fn stored(&self, sim: &Sim, who: Who, well: bool) {
+        if well {
+            return People::soon(sim, who);
+        }
+        let failures = {
+            let mut all = self.all.lock().unwrap();
+            let person = &mut all[usize::from(who)];
+            person.failures += 1;
+            if person.failures > PATIENCE {
+                (person.once, person.failures) = (None, 0);
+            }
+            person.failures
+        };
+        sim.post(sim.rng.range(5 * SECOND, HOUR << failures), Letter::Person(who));
+    }
+
+    fn failures(&self, who: Who) -> u32 {
+        self.all.lock().unwrap()[usize::from(who)].failures
     }
 
     fn approved(&self, who: Who) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::trace::Job;
 use crate::weather::Kind;
 use crate::world::{Config, Outcome, run};
 
@@ -15,11 +16,14 @@ pub struct Summary {
     pub renewals: u64,
     pub steps: u64,
     pub faults: Vec<u64>,
+    pub jobs: Vec<u64>,
     pub findings: Vec<Outcome>,
     /// Seeds that were run twice, and those of them whose hashes differed.
     pub twice: u64,
     pub diverged: Vec<u64>,
     pub wall_ms: u64,
+    /// Time on a core, all threads together: what others do on the machine does not count.
+    pub cpu_ms: u64,
     pub threads: u64,
 }
 
@@ -42,7 +46,12 @@ pub struct Batch {
 pub fn run_batch(batch: Batch, config: &Config, tell: impl Fn(u64) + Sync) -> Summary {
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
-    let total = Mutex::new(Summary { faults: vec![0; Kind::ALL.len()], threads: batch.threads, ..Summary::default() });
+    let total = Mutex::new(Summary {
+        faults: vec![0; Kind::ALL.len()],
+        jobs: vec![0; Job::ALL.len()],
+        threads: batch.threads,
+        ..Summary::default()
+    });
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..batch.threads {
@@ -50,7 +59,7 @@ pub fn run_batch(batch: Batch, config: &Config, tell: impl Fn(u64) + Sync) -> Su
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     if at >= batch.seeds {
-                        return;
+                        break;
                     }
                     let outcome = run(batch.first + at, config);
                     let twice = batch.again_every > 0 && at.is_multiple_of(batch.again_every);
@@ -62,6 +71,7 @@ pub fn run_batch(batch: Batch, config: &Config, tell: impl Fn(u64) + Sync) -> Su
                     }
                     tell(total.seeds);
                 }
+                total.lock().unwrap().cpu_ms += cpu_ms();
             });
         }
     });
@@ -77,6 +87,7 @@ impl Summary {
         self.renewals += outcome.renewals;
         self.steps += outcome.steps;
         self.faults.iter_mut().zip(&outcome.faults).for_each(|(sum, n)| *sum += n);
+        self.jobs.iter_mut().zip(&outcome.jobs).for_each(|(sum, n)| *sum += n);
         self.twice += u64::from(twice);
         if diverged {
             self.diverged.push(outcome.seed);
@@ -99,11 +110,11 @@ impl Summary {
         let days = self.seeds * u64::from(config.subscriptions) * u64::try_from(config.days).unwrap();
         // In thousandths of a year of 200 subscriptions.
         let system_years = days * 1_000 / (200 * 365);
-        let core_ms = (self.wall_ms * self.threads).max(1);
-        let speed = system_years * 1_000 / core_ms;
+        let speed = system_years * 1_000 / self.cpu_ms.max(1);
         let mut text = format!(
             "seeds {}, twice {} with {} diverging, captures {}, renewals {}, steps {}, faults {faults}\n\
-             {} system-years of 200 subscriptions in {} s on {} threads: {} system-years per core-second\n",
+             {} system-years of 200 subscriptions in {} s on {} threads, {} core-seconds: {} system-years per \
+             core-second\n",
             self.seeds,
             self.twice,
             self.diverged.len(),
@@ -113,8 +124,12 @@ impl Summary {
             thousandths(system_years),
             thousandths(self.wall_ms),
             self.threads,
+            thousandths(self.cpu_ms),
             thousandths(speed),
         );
+        for (job, n) in Job::ALL.iter().zip(&self.jobs) {
+            text.push_str(&format!("  {n:>9}  {job:?} invocations\n"));
+        }
         for (kind, n) in Kind::ALL.iter().zip(&self.faults) {
             text.push_str(&format!("  {n:>9}  {}\n", kind.name()));
         }
@@ -139,6 +154,13 @@ impl Summary {
         };
         self.findings.iter().map(one).collect()
     }
+}
+
+/// What this thread has spent on a core so far, by the kernel's count.
+fn cpu_ms() -> u64 {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat");
+    let ns = spent.ok().and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+    ns.unwrap_or(0) / 1_000_000
 }
 
 fn thousandths(n: u64) -> String {

@@ -1,5 +1,6 @@
 //! One simulated world: everything the processes, the gateways, the people and the judge share.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use shared::store::memory::Fault;
-use shared::store::{MemoryStore, Record};
+use shared::store::{Key, MemoryStore, Record};
 use tokio::sync::Notify;
 
 use crate::books::{Books, Names};
@@ -20,7 +21,7 @@ use crate::jobs::Setup;
 use crate::mail::Mail;
 use crate::process::opened;
 use crate::rng::Rng;
-use crate::store::memory;
+use crate::store::{copied, memory};
 use crate::trace::{Step, Trace, Who};
 use crate::weather::{Kind, Weather};
 
@@ -45,6 +46,8 @@ pub struct Sim {
     /// Something was posted or became due: the driver looks again.
     pub wake: Notify,
     recent: Mutex<Vec<Option<Change>>>,
+    /// Rows as committed. Looked up only, never walked.
+    rows: Mutex<HashMap<Key, Record>>,
     processes: AtomicU32,
 }
 
@@ -67,6 +70,7 @@ impl Sim {
             fault,
             wake: Notify::new(),
             recent: Mutex::new(Vec::new()),
+            rows: Mutex::new(HashMap::new()),
             processes: AtomicU32::new(1),
             rng,
         }
@@ -95,6 +99,14 @@ impl Sim {
             open = (open.div_euclid(HOUR) + 1) * HOUR;
         }
         open
+    }
+
+    /// Whether a partition of the due index holds nothing due by `until`.
+    #[must_use]
+    pub fn nothing_due(&self, partition: &str, until: Timestamp) -> bool {
+        let books = self.books.lock().unwrap();
+        let first = books.due_in.get(partition).and_then(|due| due.first());
+        first.is_none_or(|(at, _)| *at > self.time.moment(until))
     }
 
     pub fn next_process(&self) -> u32 {
@@ -151,6 +163,21 @@ impl Sim {
         let recent = self.recent.lock().unwrap();
         let (at, before) = recent.get(usize::from(who))?.as_ref()?;
         (now - at < LAG).then(|| (who, before.clone()))
+    }
+
+    /// Keeps a committed row for reading.
+    pub fn copy(&self, record: &Record) {
+        let key = record.key();
+        if copied(&key) {
+            self.rows.lock().unwrap().insert(key, counted(record.clone()));
+        }
+    }
+
+    /// The rows of these keys that are there.
+    #[must_use]
+    pub fn copies(&self, keys: &[Key]) -> Vec<Record> {
+        let rows = self.rows.lock().unwrap();
+        keys.iter().filter_map(|key| rows.get(key).cloned()).collect()
     }
 
     /// A row was committed.
@@ -222,4 +249,19 @@ impl Sim {
         drop(books);
         self.say(&event.kind, |kind| Step::Fact { process, who, kind });
     }
+}
+
+/// A record as it reads back after it was written: one version on.
+fn counted(mut record: Record) -> Record {
+    match &mut record {
+        Record::Application(row) => row.version += 1,
+        Record::Tenant(row) => row.version += 1,
+        Record::Method(row) => row.version += 1,
+        Record::Subscription(row) => row.version += 1,
+        Record::Cycle(row) => row.version += 1,
+        Record::Run(row) => row.version += 1,
+        Record::Control(row) => row.version += 1,
+        Record::Idempotency(_) | Record::Inbox(_) | Record::Plan(_) | Record::Event(_) => {}
+    }
+    record
 }

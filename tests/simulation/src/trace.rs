@@ -18,6 +18,7 @@ pub const NOBODY: Who = u16::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Word(pub u16);
 
+/// Kinds of invocations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Job {
     Tick,
@@ -26,6 +27,10 @@ pub enum Job {
     Webhook,
     Person,
     Operator,
+}
+
+impl Job {
+    pub const ALL: [Job; 6] = [Job::Tick, Job::Runner, Job::Recovery, Job::Webhook, Job::Person, Job::Operator];
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -84,6 +89,8 @@ pub struct Trace {
     hash: Mixer,
     kept: usize,
     pub steps: u64,
+    /// Invocations by kind, in the order of [`Job::ALL`].
+    pub jobs: [u64; Job::ALL.len()],
     tail: VecDeque<(i64, Step)>,
     words: Vec<String>,
     /// Looked up only, never walked: its order is not the same on every run.
@@ -93,7 +100,15 @@ pub struct Trace {
 impl Default for Trace {
     fn default() -> Trace {
         let tail = VecDeque::new();
-        Trace { hash: Mixer(0x51_7C_C1_B7), kept: KEPT, steps: 0, tail, words: Vec::new(), numbers: HashMap::new() }
+        Trace {
+            hash: Mixer(0x51_7C_C1_B7),
+            kept: KEPT,
+            steps: 0,
+            jobs: [0; Job::ALL.len()],
+            tail,
+            words: Vec::new(),
+            numbers: HashMap::new(),
+        }
     }
 }
 
@@ -106,6 +121,9 @@ impl Trace {
     pub fn take(&mut self, at: i64, step: Step) {
         (at, step).hash(&mut self.hash);
         self.steps += 1;
+        if let Step::Begin { job, .. } = step {
+            self.jobs[job as usize] += 1;
+        }
         if self.tail.len() >= self.kept {
             self.tail.pop_front();
         }

@@ -93,11 +93,13 @@ impl Books {
         if let Err((rule, text)) = self.step(who, before.as_ref(), &after, at) {
             self.broken(rule, Some(who), at, text);
         }
-        if let Some(due) = before.and_then(|row| row.due_at) {
+        if let Some((row, due)) = before.as_ref().and_then(|row| Some((row, row.due_at?))) {
             self.due.remove(&(moment(due), who));
+            self.due_in.entry(row.due_partition()).or_default().remove(&(moment(due), who));
         }
         if let Some(due) = after.due_at {
             self.due.insert((moment(due), who));
+            self.due_in.entry(after.due_partition()).or_default().insert((moment(due), who));
         }
         let slot = usize::from(who);
         if self.rows.len() <= slot {

@@ -38,10 +38,11 @@ kinds! {
     Limited 100 "429 to a charge",
     ErrorBefore 80 "5xx, no effect, stored under the key",
     ErrorAfter 80 "5xx after the effect, stored under the key",
+    ErrorThenEffect 80 "5xx at once, the effect minutes later",
     ErrorUnstored 100 "5xx not stored under the key",
     Refusal 80 "unlisted 4xx",
-    Misconfigured 0 "our API key refused",
-    GatewayOutageMinutes 0 "gateway outage of minutes",
+    Misconfigured 50 "our API key refused",
+    GatewayOutageMinutes 150 "gateway outage of minutes",
     GatewayOutageHours 0 "gateway outage of hours",
     GatewayOutageDays 0 "gateway outage of days",
     KeyExpired 0 "idempotency key expired under an open attempt",
@@ -68,7 +69,7 @@ kinds! {
     StoreConflict 40 "store conflict",
     StoreUnavailable 40 "store throttled",
     StoreAnswerLost 40 "store write applied, answer lost",
-    StoreOutage 0 "store outage",
+    StoreOutage 100 "store outage",
     IndexBehind 100 "due index behind its table",
     RecordBehind 50 "due page shows an older record",
     VaultClosed 20 "data keys unavailable",
@@ -163,9 +164,6 @@ impl Weather {
                 self.gateways.push(Stretch { from, to: from + rng.range(low, high), what, kind });
             };
             let dead = [Down::Refuses, Down::Silent, Down::Errors];
-            for _ in 0..rng.below(6) {
-                add(Kind::GatewayOutageMinutes, MINUTE, HOUR, &dead);
-            }
             for _ in 0..rng.below(3) {
                 add(Kind::GatewayOutageHours, HOUR, DAY, &dead);
             }
@@ -176,24 +174,42 @@ impl Weather {
                 // Longer than any idempotency key lives.
                 add(Kind::GatewayOutageDays, 16 * DAY, 20 * DAY, &dead);
             }
-            for _ in 0..rng.below(2) {
-                add(Kind::Misconfigured, 10 * MINUTE, 6 * HOUR, &[Down::RefusesKeys]);
-            }
         }
     }
 
     fn other_outages(&mut self, rng: &Rng) {
         let end = self.calm_from;
-        let stretches = |most, low, high, kind| -> Vec<Stretch<()>> {
-            let drawn = (0..rng.below(most)).map(|_| rng.range(0, end));
-            drawn.map(|from| Stretch { from, to: from + rng.range(low, high), what: (), kind }).collect()
-        };
-        self.stores = stretches(4, 5 * SECOND, 5 * MINUTE, Kind::StoreOutage);
-        self.ticks = stretches(3, 2 * HOUR, 3 * DAY, Kind::TicksStopped);
+        for _ in 0..rng.below(3) {
+            let from = rng.range(0, end);
+            let to = from + rng.range(2 * HOUR, 3 * DAY);
+            self.ticks.push(Stretch { from, to, what: (), kind: Kind::TicksStopped });
+        }
         if rng.chance(300) {
             let from = rng.range(0, end / 2);
             let to = from + rng.range(10 * DAY, 35 * DAY);
             self.ticks.push(Stretch { from, to, what: (), kind: Kind::TicksStopped });
+        }
+    }
+
+    /// Something is about to be charged: a good moment for an outage to begin, because a quiet one would hit nobody.
+    pub fn gather(&mut self, now: i64, rng: &Rng) {
+        if now >= self.calm_from {
+            return;
+        }
+        let soon = now + rng.range(0, MINUTE);
+        if rng.chance(self.chances[index(Kind::StoreOutage)]) {
+            let to = soon + rng.range(5 * SECOND, 10 * MINUTE);
+            self.stores.push(Stretch { from: soon, to, what: (), kind: Kind::StoreOutage });
+        }
+        if rng.chance(self.chances[index(Kind::GatewayOutageMinutes)]) {
+            let what = (*rng.pick(&GatewayName::ALL), *rng.pick(&[Down::Refuses, Down::Silent, Down::Errors]));
+            let to = soon + rng.range(10 * SECOND, HOUR);
+            self.gateways.push(Stretch { from: soon, to, what, kind: Kind::GatewayOutageMinutes });
+        }
+        if rng.chance(self.chances[index(Kind::Misconfigured)]) {
+            let what = (*rng.pick(&GatewayName::ALL), Down::RefusesKeys);
+            let to = soon + rng.range(MINUTE, 6 * HOUR);
+            self.gateways.push(Stretch { from: soon, to, what, kind: Kind::Misconfigured });
         }
     }
 

@@ -29,7 +29,7 @@ pub const SETTLING: i64 = 5 * HOUR;
 pub const CALM: i64 = 5 * DAY;
 
 /// A history that takes more steps than this does not come to rest: work begets work.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 4_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -58,6 +58,8 @@ pub struct Outcome {
     /// Captures after the first of each subscription.
     pub renewals: u64,
     pub faults: Vec<u64>,
+    /// Invocations by kind.
+    pub jobs: Vec<u64>,
     pub finding: Option<Finding>,
 }
 
@@ -188,6 +190,7 @@ impl Driver {
     fn tick(&mut self, now: i64) {
         self.last_tick = now;
         judge::alive(&self.sim, now);
+        self.sim.weather.lock().unwrap().gather(now, &self.sim.rng);
         jobs::tick(&self.sim);
         if self.sim.strikes(Kind::TickTwice, crate::trace::NOBODY) {
             self.sim.post(self.sim.rng.range(0, 20 * SECOND), Letter::TickAgain);
@@ -236,5 +239,14 @@ fn outcome(seed: u64, sim: &Sim, config: &Config) -> Outcome {
         violation,
     });
     let faults = sim.weather.lock().unwrap().counts().to_vec();
-    Outcome { seed, hash: trace.hash(), steps: trace.steps, captures, renewals, faults, finding }
+    Outcome {
+        seed,
+        hash: trace.hash(),
+        steps: trace.steps,
+        jobs: trace.jobs.to_vec(),
+        captures,
+        renewals,
+        faults,
+        finding,
+    }
 }

@@ -37,7 +37,7 @@ impl Route {
     fn drawn(sim: &Sim, who: Who) -> Route {
         let strikes = |kind| sim.strikes(kind, who);
         let late = strikes(Kind::LateEffect);
-        Route {
+        let mut route = Route {
             lost: strikes(Kind::RequestLost),
             uplink: if strikes(Kind::RequestStuck) { sim.rng.range(MINUTE, 10 * MINUTE) } else { sim.rng.range(5, 80) },
             processing: if late { sim.rng.range(MINUTE, 40 * MINUTE) } else { latency(sim) },
@@ -47,6 +47,8 @@ impl Route {
                 Fate::ErrorBefore
             } else if strikes(Kind::ErrorAfter) {
                 Fate::ErrorAfter
+            } else if strikes(Kind::ErrorThenEffect) {
+                Fate::ErrorThenEffect
             } else if strikes(Kind::ErrorUnstored) {
                 Fate::ErrorUnstored
             } else if strikes(Kind::Refusal) {
@@ -54,7 +56,11 @@ impl Route {
             } else {
                 Fate::Plain
             },
+        };
+        if route.fate == Fate::ErrorThenEffect {
+            route.processing = sim.rng.range(MINUTE, 40 * MINUTE);
         }
+        route
     }
 }
 
@@ -169,6 +175,14 @@ async fn serve(
         None if route.limited => unknown(Heard::Refusal, "429"),
         None => match arrive(&sim, gateway, &request, route.fate) {
             Arrival::Answered(answer) => answer,
+            Arrival::Runs if route.fate == Fate::ErrorThenEffect => {
+                let (sim, processing) = (Arc::clone(&sim), route.processing);
+                tokio::spawn(async move {
+                    sleep(processing).await;
+                    finish(&sim, gateway, &request, route.fate);
+                });
+                unknown(Heard::Error, "internal error")
+            }
             Arrival::Runs => {
                 sleep(route.processing).await;
                 finish(&sim, gateway, &request, route.fate)

@@ -79,6 +79,8 @@ pub enum Fate {
     Plain,
     ErrorBefore,
     ErrorAfter,
+    /// The answer comes before the effect.
+    ErrorThenEffect,
     ErrorUnstored,
     Refusal,
 }

@@ -182,14 +182,12 @@ impl Server {
                 let (answer, moved) = self.execute(before, verdict);
                 (answer, Some(moved))
             }
-            (Fate::ErrorAfter, Some(before)) => {
+            (Fate::ErrorAfter | Fate::ErrorThenEffect, Some(before)) => {
                 let (_, moved) = self.execute(before, verdict);
                 (known(Heard::Error, "api_error"), Some(moved))
             }
             (Fate::Refusal, before) => (self.undone(before, known(Heard::Refusal, "parameter_unknown")), None),
-            (Fate::ErrorBefore | Fate::ErrorUnstored | Fate::Plain | Fate::ErrorAfter, before) => {
-                (self.undone(before, known(Heard::Error, "api_error")), None)
-            }
+            (_, before) => (self.undone(before, known(Heard::Error, "api_error")), None),
         };
         if fate == Fate::ErrorUnstored {
             self.keys.remove(&scope);

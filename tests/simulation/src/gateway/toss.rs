@@ -85,7 +85,7 @@ impl Server {
             Fate::ErrorBefore => (error(), None, true),
             Fate::ErrorUnstored => (error(), None, false),
             Fate::Refusal => (unknown(Heard::Refusal, "PROVIDER_ERROR"), None, true),
-            Fate::Plain | Fate::ErrorAfter if self.taken(&request.order_id, now) => {
+            Fate::Plain | Fate::ErrorAfter | Fate::ErrorThenEffect if self.taken(&request.order_id, now) => {
                 (unknown(Heard::Refusal, "DUPLICATED_ORDER_ID"), None, true)
             }
             Fate::Plain => {
@@ -95,6 +95,11 @@ impl Server {
             Fate::ErrorAfter => {
                 let (_, moved) = self.execute(request, verdict, now);
                 (error(), Some(moved), rng.chance(self.stores_errors))
+            }
+            // A gateway that answers and goes on working holds the key meanwhile, and keeps it.
+            Fate::ErrorThenEffect => {
+                let (_, moved) = self.execute(request, verdict, now);
+                (error(), Some(moved), true)
             }
         };
         let scope = Server::scope(request);
