@@ -27,6 +27,9 @@ pub trait Random: Send + Sync {
 #[async_trait]
 pub trait Hints: Send + Sync {
     async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint);
+
+    /// Whether no hint waits or is being worked on: only then is a run over. False when the queue does not say.
+    async fn idle(&self) -> bool;
 }
 
 /// One runner's share of a run, as carried by the `billing-shards` queue.

@@ -9,6 +9,7 @@ mod gateway_registration;
 mod gateway_script;
 mod gateway_transport;
 mod gateway_webhook;
+mod pacer;
 mod store_checks;
 mod store_conformance;
 mod store_faults;

@@ -7,6 +7,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod breaker;
 pub mod business_number;
 pub mod calendar;
 pub mod charge;

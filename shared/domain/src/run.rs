@@ -84,6 +84,12 @@ impl Run {
         }
     }
 
+    /// Whether new charges may start; looking attempts up never waits.
+    #[must_use]
+    pub fn may_charge(&self) -> bool {
+        self.status != Status::Held
+    }
+
     /// Folds in what runner `shard` did; the run ends when every runner is drained.
     #[must_use]
     pub fn progressed(&self, shard: u32, progress: &Progress, now: Timestamp) -> Run {

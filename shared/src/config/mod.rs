@@ -29,6 +29,7 @@ use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
 use crate::usecase::Charging;
+use crate::usecase::allowance::Unpaced;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
@@ -157,6 +158,7 @@ impl Env {
             clock: self.clock(),
             random: Arc::clone(&self.random),
             hints: self.hints(),
+            allowance: Arc::new(Unpaced),
         })
     }
 

@@ -28,6 +28,9 @@ pub use keys::{ApiKey, ApiKeys, KeysUnavailable};
 /// rendering the versions that may still be live (one key window back).
 pub const REQUEST_VERSION: u16 = 1;
 
+/// The code of every 429, whatever the gateway calls it: nothing was executed as far as it says, but only asking proves it.
+pub const RATE_LIMITED: &str = "rate_limited";
+
 /// What both gateways can do today. No default bodies: a forgotten method must not compile.
 #[async_trait]
 pub trait Gateway: Send + Sync {

@@ -14,7 +14,9 @@ use domain::settle::Report;
 use domain::subscription::{Claim, StartRefused, Subscription};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
+use super::allowance::{Said, of_answer};
 use super::settle::{Loaded, SettleError, settle_report};
 use super::{Charging, stamp};
 use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
@@ -195,10 +197,13 @@ async fn send(
     opened: &Opened,
     patience: Duration,
 ) -> Answer {
+    let allowance = &charging.allowance;
+    allowance.turn(live.gateway).await;
     // Thawed too late to be heard before the lease ends: somebody may already be looking this attempt up.
     let profile = live.gateway.profile();
     let send_by = live.lease_until.saturating_sub(profile.timeout).unwrap_or(live.lease_until);
     if charging.clock.now().await > send_by {
+        allowance.heard(live.gateway, Said::Unsent, Duration::ZERO);
         return silence();
     }
     let billable = live.billable(&subscription.id);
@@ -216,7 +221,10 @@ async fn send(
         known_charges: &known_charges,
     };
     let call = charging.gateways.get(live.gateway).charge(&charge);
-    tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence())
+    let sent = Instant::now();
+    let answer = tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence());
+    allowance.heard(live.gateway, of_answer(&answer), sent.elapsed());
+    answer
 }
 
 /// A method's secrets, opened before anything is claimed: a card that cannot be charged starts no attempt.

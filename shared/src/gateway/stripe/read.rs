@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::json::{id, money, owned, text};
 use super::super::transport::Reply;
-use super::super::{Charge, Find, Refund, RefundAnswer};
+use super::super::{Charge, Find, RATE_LIMITED, Refund, RefundAnswer};
 use super::codes::{self, Failure};
 
 /// What is used of a PaymentIntent, from an answer or from an event.
@@ -70,6 +70,9 @@ impl Intent {
 pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
     let known = || request.intent.map(str::to_owned);
     let unknown = |heard, code: Option<String>| Answer::Unknown { heard, code, intent: known() };
+    if reply.status == 429 {
+        return unknown(Heard::Refusal, Some(RATE_LIMITED.to_owned()));
+    }
     let Some(body) = reply.json() else { return unknown(Heard::Error, None) };
     if reply.ok() {
         return match Intent::read(&body) {
