@@ -8,6 +8,7 @@ mod late_declines;
 mod pace;
 mod resends;
 mod rest;
+mod runner;
 mod runs;
 mod second_card;
 mod sweep;
