@@ -23,6 +23,7 @@ pub mod settle;
 pub mod stamp;
 pub mod start_run;
 pub mod submit_application;
+pub mod switch;
 
 use std::sync::Arc;
 

@@ -330,7 +330,7 @@ impl Runner<'_> {
         };
         result.unwrap_or_else(|e| match e {
             // Somebody else moved it first, or the claim is written and the index will bring it back.
-            ChargeError::Busy | ChargeError::Refused(_) => Moved::Idle,
+            ChargeError::Busy | ChargeError::Refused(_) | ChargeError::GatewayPaused(_) => Moved::Idle,
             ChargeError::KeysUnavailable => Moved::Misconfigured,
             ChargeError::NotFound | ChargeError::MethodUnusable | ChargeError::Settle(_) | ChargeError::Store(_) => {
                 tracing::error!(subscription = %id, error = %e, "left to the next run");

@@ -11,6 +11,7 @@ mod rest;
 mod runs;
 mod second_card;
 mod sweep;
+mod switch;
 mod two_gateways;
 mod vault;
 mod world;
