@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::allowance::{Said, of_answer};
 use super::settle::{Loaded, SettleError, settle_report};
-use super::{Charging, stamp};
+use super::{Charging, stamp, switch};
 use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
 use crate::ports::{Context, VaultError};
 use crate::store::{Commit, Record, StoreError, Write, typed};
@@ -62,6 +62,9 @@ pub enum ChargeError {
     Busy,
     #[error("keys are unavailable")]
     KeysUnavailable,
+    /// Nothing was claimed: what is owed stays due.
+    #[error(transparent)]
+    GatewayPaused(#[from] switch::Stopped),
     #[error(transparent)]
     Settle(#[from] SettleError),
     #[error(transparent)]
@@ -83,7 +86,29 @@ pub async fn charge(
     let store = charging.store.as_ref();
     let method = typed::method(store, &subscription.tenant_id, &subscription.method_id).await?;
     let method = method.filter(PaymentMethod::chargeable).ok_or(ChargeError::MethodUnusable)?;
-    charge_with(charging, context, subscription, &method, trigger, patience).await
+    let (gateway, random) = (subscription.gateway, charging.random.as_ref());
+    let pass = switch::admit(store, random, context.now, gateway).await??;
+    let charged = charge_with(charging, context, subscription, &method, trigger, patience).await;
+    if pass == switch::Pass::Probe {
+        heard_of_probe(charging, gateway, &charged).await;
+    }
+    charged
+}
+
+/// A payment somebody asked for was also the probe of an open breaker. Not being able to say so is logged only: the
+/// probe's lease ends by itself.
+async fn heard_of_probe(charging: &Charging, gateway: GatewayName, charged: &Result<Charged, ChargeError>) {
+    let (store, random, now) = (charging.store.as_ref(), charging.random.as_ref(), charging.clock.now().await);
+    let told = match charged.as_ref().map(|c| &c.result) {
+        Ok(ChargeResult::Captured | ChargeResult::Declined { .. } | ChargeResult::Misconfigured) => {
+            switch::recover(store, random, now, gateway).await
+        }
+        Ok(ChargeResult::Pending) => switch::probe_failed(store, random, now, gateway).await,
+        Err(_) => switch::probe_unused(store, random, now, gateway).await,
+    };
+    if let Err(error) = told {
+        tracing::warn!(gateway = gateway.as_str(), %error, "the probe's outcome was not written");
+    }
 }
 
 /// The same with the method already read (the runner reads methods in batches).

@@ -11,7 +11,7 @@ use domain::event::Fact;
 use domain::ids::MethodId;
 use domain::method::{PaymentMethod, Status};
 use domain::onboarding::Application;
-use domain::subscription::{StartRefused, Subscription};
+use domain::subscription::{StartRefused, Status as SubscriptionStatus, Subscription};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
@@ -310,6 +310,10 @@ async fn put_to_use(
             Ok(charged) => (Some(charged.subscription), Some(charged.result)),
             // The rules forbid it now, and nothing will charge it later.
             Err(ChargeError::Refused(_)) => (Some(current), None),
+            // No run charges a suspended one either: its owner asks again when the gateway is back.
+            Err(ChargeError::GatewayPaused(_)) if current.status == SubscriptionStatus::Suspended => {
+                (Some(current), None)
+            }
             Err(e) => {
                 tracing::warn!(subscription = %current.id, error = %e, "charge after registration left to the run");
                 (Some(current), Some(ChargeResult::Pending))

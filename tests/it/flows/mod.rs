@@ -12,6 +12,7 @@ mod runner;
 mod runs;
 mod second_card;
 mod sweep;
+mod switch;
 mod two_gateways;
 mod vault;
 mod world;

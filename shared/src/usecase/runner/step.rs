@@ -100,7 +100,7 @@ async fn failed(charging: &Charging, context: &Context, subscription: Subscripti
     let id = subscription.id.as_str();
     match error {
         // Somebody else moved it first, or the claim is written and the index will bring it back.
-        ChargeError::Busy | ChargeError::Refused(_) => Moved::Idle,
+        ChargeError::Busy | ChargeError::Refused(_) | ChargeError::GatewayPaused(_) => Moved::Idle,
         ChargeError::KeysUnavailable => Moved::Misconfigured,
         // It would fail the same way in every run: one bad account must not keep runs awake, nor be forgotten.
         ChargeError::Settle(
