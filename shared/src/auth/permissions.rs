@@ -11,6 +11,7 @@ const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const OWNER_OR_OPS: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const TENANT_OR_ADMIN: &[Role] = &[Role::Tenant, Role::OpsAdmin];
 const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
 
 /// Every route behind the authorizer. Public routes are not here.
@@ -26,6 +27,7 @@ pub enum Route {
     CreateSubscription,
     ActivateSubscription,
     RetrySubscription,
+    CancelSubscription,
     GetSubscription,
     ListSubscriptions,
     ListCycles,
@@ -34,7 +36,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 15] = [
+    pub const ALL: [Route; 16] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -45,6 +47,7 @@ impl Route {
         Route::CreateSubscription,
         Route::ActivateSubscription,
         Route::RetrySubscription,
+        Route::CancelSubscription,
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
@@ -65,6 +68,7 @@ impl Route {
             Route::CreateSubscription => (Method::POST, "/api/v1/billing/subscriptions", PAYERS),
             Route::ActivateSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/activate", ADMIN),
             Route::RetrySubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/retry", PAYERS_OR_ADMIN),
+            Route::CancelSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/cancel", TENANT_OR_ADMIN),
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),

@@ -4,6 +4,7 @@
 //! a lost race is decided again from fresh rows, a bounded number of times.
 
 pub mod activate_subscription;
+pub mod cancel_subscription;
 pub mod charge_subscription;
 pub mod create_subscription;
 pub mod daily_limit;

@@ -266,7 +266,7 @@ impl Runner<'_> {
                     }
                     self.charging.clock.now().await
                 }
-                Due::Suspend | Due::Terminate | Due::Lapse => now,
+                Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => now,
             };
             if pass.misconfigured {
                 break;
@@ -323,7 +323,7 @@ impl Runner<'_> {
                 }
             },
             Due::Resolve => resolve(self.charging, &context, &subscription, RUN_PATIENCE).await.map(resolved),
-            Due::Suspend | Due::Terminate | Due::Lapse => {
+            Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => {
                 retire::retire(self.charging, &context, subscription, due).await.map(|()| Moved::Stepped)
             }
             Due::Nothing | Due::Wait(_) => Ok(Moved::Idle),

@@ -51,6 +51,7 @@ impl From<DecisionError> for ApiError {
             DecisionError::Refused(DecideError::NoteRequired) => {
                 ApiError::invalid_field("note", "note_required", "is required for this decision")
             }
+            DecisionError::SubscriptionEnded => StartRefused::Ended.into(),
             DecisionError::PlanGone => ApiError::conflict("plan_not_on_sale", "The plan applied for is not on sale."),
             DecisionError::Store(e) => e.into(),
         }

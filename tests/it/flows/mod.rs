@@ -3,6 +3,7 @@
 
 mod adverse;
 mod asked;
+mod cancelling;
 mod charging;
 mod late_declines;
 mod pace;
