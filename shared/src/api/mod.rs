@@ -192,6 +192,9 @@ pub struct SubscriptionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_decline: Option<String>,
     parked: bool,
+    /// What an immediate charge brought: `SUCCEEDED`, `DECLINED` or `PENDING`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charge: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -240,7 +243,16 @@ impl From<&Subscription> for SubscriptionBody {
             }),
             first_decline: s.first_decline.clone(),
             parked: s.parked,
+            charge: None,
         }
+    }
+}
+
+impl SubscriptionBody {
+    /// The answer to a change that may have charged at once.
+    #[must_use]
+    pub fn charged(self, charge: Option<&'static str>) -> Self {
+        SubscriptionBody { charge, ..self }
     }
 }
 

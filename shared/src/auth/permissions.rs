@@ -28,6 +28,7 @@ pub enum Route {
     ActivateSubscription,
     RetrySubscription,
     CancelSubscription,
+    UpdateSubscription,
     GetSubscription,
     ListSubscriptions,
     ListCycles,
@@ -36,7 +37,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 16] = [
+    pub const ALL: [Route; 17] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -48,6 +49,7 @@ impl Route {
         Route::ActivateSubscription,
         Route::RetrySubscription,
         Route::CancelSubscription,
+        Route::UpdateSubscription,
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
@@ -69,6 +71,7 @@ impl Route {
             Route::ActivateSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/activate", ADMIN),
             Route::RetrySubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/retry", PAYERS_OR_ADMIN),
             Route::CancelSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/cancel", TENANT_OR_ADMIN),
+            Route::UpdateSubscription => (Method::PATCH, "/api/v1/billing/subscriptions/{id}", TENANT_OR_ADMIN),
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),

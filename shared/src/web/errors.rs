@@ -5,6 +5,7 @@ use domain::subscription::StartRefused;
 
 use super::ApiError;
 use crate::gateway::GatewayError;
+use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
 use crate::usecase::create_subscription::CreateError;
 use crate::usecase::decide_application::DecisionError;
@@ -156,6 +157,15 @@ impl From<ChargeError> for ApiError {
             ChargeError::KeysUnavailable => ApiError::unavailable(e),
             ChargeError::Settle(e) => e.into(),
             ChargeError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(e: ChangeError) -> Self {
+        match e {
+            ChangeError::UnknownMethod => ApiError::not_found(),
+            ChangeError::Charge(e) => e.into(),
         }
     }
 }
