@@ -80,6 +80,7 @@ pub fn subscription() -> Subscription {
         dunning: None,
         approved_at: Some(t(-86_400)),
         stopped_at: None,
+        cancel_at: None,
         first_decline: None,
         parked: false,
         created_at: t(-86_500),

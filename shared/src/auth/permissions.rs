@@ -11,6 +11,7 @@ const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const OWNER_OR_OPS: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const TENANT_OR_ADMIN: &[Role] = &[Role::Tenant, Role::OpsAdmin];
 const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
 
 /// Every route behind the authorizer. Public routes are not here.
@@ -26,6 +27,8 @@ pub enum Route {
     CreateSubscription,
     ActivateSubscription,
     RetrySubscription,
+    CancelSubscription,
+    UpdateSubscription,
     GetSubscription,
     ListSubscriptions,
     ListCycles,
@@ -34,7 +37,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 15] = [
+    pub const ALL: [Route; 17] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -45,6 +48,8 @@ impl Route {
         Route::CreateSubscription,
         Route::ActivateSubscription,
         Route::RetrySubscription,
+        Route::CancelSubscription,
+        Route::UpdateSubscription,
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
@@ -65,6 +70,8 @@ impl Route {
             Route::CreateSubscription => (Method::POST, "/api/v1/billing/subscriptions", PAYERS),
             Route::ActivateSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/activate", ADMIN),
             Route::RetrySubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/retry", PAYERS_OR_ADMIN),
+            Route::CancelSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/cancel", TENANT_OR_ADMIN),
+            Route::UpdateSubscription => (Method::PATCH, "/api/v1/billing/subscriptions/{id}", TENANT_OR_ADMIN),
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),

@@ -5,6 +5,8 @@
 
 pub mod activate_subscription;
 pub mod allowance;
+pub mod cancel_subscription;
+pub mod change_method;
 pub mod charge_subscription;
 pub mod create_subscription;
 pub mod daily_limit;

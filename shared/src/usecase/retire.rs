@@ -1,9 +1,9 @@
-//! Steps of the life cycle that time brings without a charge: suspension, termination, lapse, and a charge that fell
-//! due with no usable card.
+//! Steps of the life cycle that time brings without a charge: suspension, the end of a cancelled period, termination,
+//! lapse, and a charge that fell due with no usable card.
 
 use domain::charge::Trigger;
 use domain::event::Fact;
-use domain::subscription::{Due, Subscription};
+use domain::subscription::{Due, Status, Subscription};
 
 use super::charge_subscription::ChargeError;
 use super::settle::SettleError;
@@ -11,7 +11,8 @@ use super::{Charging, stamp};
 use crate::ports::Context;
 use crate::store::{Record, StoreError, Write, typed};
 
-/// Suspends, terminates or lapses a subscription, as `due` says. A terminated one's open cycle is uncollectible.
+/// Suspends, cancels, terminates or lapses a subscription, as `due` says, and closes its open cycle where that ends what
+/// is owed.
 ///
 /// # Errors
 /// When somebody else moved it first or the store fails.
@@ -21,22 +22,22 @@ pub async fn retire(
     subscription: Subscription,
     due: Due,
 ) -> Result<(), ChargeError> {
-    let (mut writes, mut facts) = (Vec::new(), Vec::new());
     let (after, fact) = match due {
         Due::Suspend => subscription.suspended(context.now)?,
+        Due::Cancel => subscription.cancelled_as_of(context.now)?,
         Due::Lapse => subscription.lapsed(context.now)?,
-        Due::Terminate => {
-            let billable = subscription.next_billable();
-            let open =
-                typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
-            if let Some((cycle, fact)) = open.and_then(|c| c.uncollectible()) {
-                writes.push(Write::Replace(Record::Cycle(cycle)));
-                facts.push(fact);
-            }
-            subscription.terminated()?
-        }
+        Due::Terminate => subscription.terminated()?,
         Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Charge(_) => return Ok(()),
     };
+    let (mut writes, mut facts) = (Vec::new(), Vec::new());
+    if after.status != Status::Suspended {
+        let billable = subscription.next_billable();
+        let open = typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
+        if let Some((cycle, fact)) = open.and_then(|open| subscription.closing(after.status, &open)) {
+            writes.push(Write::Replace(Record::Cycle(cycle)));
+            facts.push(fact);
+        }
+    }
     writes.push(Write::Replace(Record::Subscription(after)));
     facts.push(fact);
     commit(charging, context, writes, facts).await

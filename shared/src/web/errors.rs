@@ -5,6 +5,7 @@ use domain::subscription::StartRefused;
 
 use super::ApiError;
 use crate::gateway::GatewayError;
+use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
 use crate::usecase::create_subscription::CreateError;
 use crate::usecase::decide_application::DecisionError;
@@ -51,6 +52,7 @@ impl From<DecisionError> for ApiError {
             DecisionError::Refused(DecideError::NoteRequired) => {
                 ApiError::invalid_field("note", "note_required", "is required for this decision")
             }
+            DecisionError::SubscriptionEnded => StartRefused::Ended.into(),
             DecisionError::PlanGone => ApiError::conflict("plan_not_on_sale", "The plan applied for is not on sale."),
             DecisionError::Store(e) => e.into(),
         }
@@ -160,6 +162,15 @@ impl From<ChargeError> for ApiError {
             }
             ChargeError::Settle(e) => e.into(),
             ChargeError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(e: ChangeError) -> Self {
+        match e {
+            ChangeError::UnknownMethod => ApiError::not_found(),
+            ChangeError::Charge(e) => e.into(),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 mod adverse;
 mod asked;
+mod cancelling;
+mod changing_cards;
 mod charging;
 mod late_declines;
 mod pace;

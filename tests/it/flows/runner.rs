@@ -153,7 +153,7 @@ async fn an_account_that_cannot_be_billed_is_parked_and_the_others_go_on() {
         ids.iter().find(|id| gateway.ledger.lock().unwrap().iter().filter(|o| o.contains(id.ulid())).count() == 1);
     let sad = sad.unwrap();
     let open = |(table, item): &(&str, Item)| *table == "subscription_cycle" && item["pk"] == sad.as_str();
-    let (_, mut row) = world.store.dump().into_iter().filter(open).next_back().unwrap();
+    let (_, mut row) = world.store.dump().into_iter().rfind(open).unwrap();
     row.insert("lines".to_owned(), json!("damaged"));
     world.store.put_raw(Table::Cycle, row).unwrap();
     world.wait(SignedDuration::from_hours(24));

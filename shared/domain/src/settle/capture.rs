@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::{Report, Settled, Settlement, Subject, absent, apply, fenced, named, open_cycle, subject, terminal};
-use crate::calendar::{OutOfRange, seoul_date};
+use crate::calendar::{OutOfRange, seoul_date, seoul_midnight};
 use crate::charge::{Billable, Capture, GatewayName, LiveAttempt};
 use crate::cycle::{Attempt, Cycle, Outcome, Payment, State, quarantine_id};
 use crate::event::Fact;
@@ -174,6 +174,10 @@ fn advance(subscription: &Subscription, cycle: &Cycle, subject: &Subject) -> Res
         after.dunning = None;
         after.first_decline = None;
         after.parked = false;
+        if let Some(end) = after.cancel_at {
+            // Paid for after all: what was paid for is used up first.
+            after.cancel_at = Some(end.max(seoul_midnight(cycle.period.end)?));
+        }
         if !has_ended(subscription) {
             after.status = Status::Active;
             after.stopped_at = None;

@@ -4,6 +4,7 @@
 
 mod books;
 mod calendar;
+mod cancelling;
 mod dunning;
 mod fixtures;
 mod gateway;

@@ -55,7 +55,7 @@ pub(super) fn ready(share: &Share<'_>, subscription: &Subscription, now: Timesta
             Some(window) if !window.contains(now) => Ready::Never,
             Some(_) | None => Ready::Now(due),
         },
-        Due::Charge(_) | Due::Resolve | Due::Suspend | Due::Terminate | Due::Lapse => Ready::Now(due),
+        Due::Charge(_) | Due::Resolve | Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => Ready::Now(due),
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn step(charging: &Charging, item: Item, due: Due, now: Timesta
     let result = match due {
         Due::Charge(trigger) => charged(charging, &context, item, trigger).await,
         Due::Resolve => resolve(charging, &context, &item.subscription, RUN_PATIENCE).await.map(resolved),
-        Due::Suspend | Due::Terminate | Due::Lapse => {
+        Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => {
             retire::retire(charging, &context, item.subscription, due).await.map(|()| Moved::Stepped)
         }
         Due::Nothing | Due::Wait(_) => Ok(Moved::Idle),
