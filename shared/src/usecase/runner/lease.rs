@@ -2,7 +2,8 @@
 //! harmless.
 //!
 //! Invariants: it is short and renewed while the runner lives, so that a dead runner delays its successor by a minute at
-//! most; it carries when the last calls were sent, so that a successor keeps the account's rate.
+//! most; it carries when the last calls were sent, so that a successor keeps the account's rate; it names its holder, so
+//! that one whose write was applied and not heard of still gives it back.
 
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ pub(super) async fn acquire(charging: &Charging, shard: u32, run: &RunId) -> Res
     if field("until").and_then(|u| u.as_i64()).unwrap_or(0) > now.as_millisecond() {
         return Ok(Asked::Held { for_run: field("run").and_then(|r| r.as_str().map(str::to_owned)) });
     }
-    let value = json!({ "until": until(now), "run": run.as_str(), "sent": field("sent") });
+    let holder = stamp::token(charging.random.as_ref());
+    let value = json!({ "until": until(now), "run": run.as_str(), "holder": holder, "sent": field("sent") });
     let version = row.as_ref().map(|r| r.version);
     match write(charging, Control { name: name(shard), value, version: version.unwrap_or(0) }, version.is_none()).await
     {
@@ -86,10 +88,19 @@ impl Lease {
     /// When the store fails.
     pub(super) async fn release(&mut self, charging: &Charging, pacer: &Pacer) -> Result<(), StoreError> {
         let now = charging.clock.now().await;
-        match self.write(charging, pacer, now, 0).await {
-            Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
-            Err(e) => Err(e),
+        for _ in 0..2 {
+            match self.write(charging, pacer, now, 0).await {
+                // A renewal cut off by the end of the work may have been applied: then it is still ours.
+                Err(StoreError::Conflict { .. }) => {}
+                other => return other,
+            }
+            let row = typed::control(charging.store.as_ref(), &self.row.name).await?;
+            match row.filter(|r| r.value.get("holder") == self.row.value.get("holder")) {
+                Some(row) => self.row = row,
+                None => return Ok(()),
+            }
         }
+        Ok(())
     }
 
     async fn write(
