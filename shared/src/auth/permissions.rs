@@ -31,10 +31,16 @@ pub enum Route {
     ListCycles,
     StartRun,
     ListRuns,
+    ListGateways,
+    PauseGateway,
+    ResumeGateway,
+    ResolveAttempt,
+    ListFailedCharges,
+    RedriveFailedCharges,
 }
 
 impl Route {
-    pub const ALL: [Route; 15] = [
+    pub const ALL: [Route; 21] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -50,6 +56,12 @@ impl Route {
         Route::ListCycles,
         Route::StartRun,
         Route::ListRuns,
+        Route::ListGateways,
+        Route::PauseGateway,
+        Route::ResumeGateway,
+        Route::ResolveAttempt,
+        Route::ListFailedCharges,
+        Route::RedriveFailedCharges,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -70,6 +82,12 @@ impl Route {
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+            Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
+            Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
+            Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),
+            Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
+            Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
+            Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),
         }
     }
 

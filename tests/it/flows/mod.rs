@@ -5,6 +5,7 @@ mod adverse;
 mod asked;
 mod charging;
 mod late_declines;
+mod operators;
 mod pace;
 mod resends;
 mod rest;
