@@ -3,6 +3,8 @@
 //!
 //! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
 
+pub mod operations;
+
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;
 use domain::cycle::{Attempt, Cycle, Outcome};

@@ -34,10 +34,16 @@ pub enum Route {
     ListCycles,
     StartRun,
     ListRuns,
+    ListGateways,
+    PauseGateway,
+    ResumeGateway,
+    ResolveAttempt,
+    ListFailedCharges,
+    RedriveFailedCharges,
 }
 
 impl Route {
-    pub const ALL: [Route; 17] = [
+    pub const ALL: [Route; 23] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -55,6 +61,12 @@ impl Route {
         Route::ListCycles,
         Route::StartRun,
         Route::ListRuns,
+        Route::ListGateways,
+        Route::PauseGateway,
+        Route::ResumeGateway,
+        Route::ResolveAttempt,
+        Route::ListFailedCharges,
+        Route::RedriveFailedCharges,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -77,6 +89,12 @@ impl Route {
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+            Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
+            Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
+            Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),
+            Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
+            Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
+            Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),
         }
     }
 

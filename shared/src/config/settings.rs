@@ -80,6 +80,8 @@ pub struct Settings {
     pub registrations_per_address: u64,
     pub failed_charges_queue_url: String,
     pub billing_shards_queue_url: String,
+    pub failed_charges_dead_letters_url: String,
+    pub billing_shards_dead_letters_url: String,
 }
 
 impl Settings {
@@ -113,6 +115,8 @@ impl Settings {
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
             failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
+            failed_charges_dead_letters_url: required(read, "FAILED_CHARGES_DEAD_LETTERS_URL")?,
+            billing_shards_dead_letters_url: required(read, "BILLING_SHARDS_DEAD_LETTERS_URL")?,
             stage,
         })
     }
@@ -155,7 +159,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 13] = [
+    const LOCAL: [(&str, &str); 15] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -169,6 +173,8 @@ mod tests {
         ("REGISTRATIONS_PER_ADDRESS", "20"),
         ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
+        ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://q/failed-charges-dlq"),
+        ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://q/billing-shards-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {

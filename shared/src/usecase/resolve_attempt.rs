@@ -15,7 +15,7 @@ use super::charge_subscription::{
     ChargeError, ChargeResult, Charged, Opened, Sending, believed, lease_end, open, send_and_settle,
 };
 use super::settle::{Loaded, SettleError, load, settle_report};
-use super::{Charging, stamp};
+use super::{Charging, stamp, switch};
 use crate::gateway::{Find, REQUEST_VERSION};
 use crate::ports::Context;
 use crate::store::{Commit, Record, StoreError, Write, typed};
@@ -58,7 +58,11 @@ pub async fn resolve(
     let gateway = charging.gateways.get(live.gateway);
     let keys = gateway.key_versions().await.unwrap_or_default();
     let frozen = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
-    let resendable = frozen && loaded.subscription.may_resend();
+    let sendable = frozen && loaded.subscription.may_resend();
+    // Asking never waits, but an operator's pause holds for a resend as for any charge.
+    let asked = sendable && lookup == Lookup::NotFound;
+    let paused = asked && switch::read(store, live.gateway).await?.paused.is_some();
+    let resendable = sendable && !paused;
     let next =
         after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
     let left = patience.saturating_sub(begun.elapsed());

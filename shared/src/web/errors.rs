@@ -5,13 +5,16 @@ use domain::subscription::StartRefused;
 
 use super::ApiError;
 use crate::gateway::GatewayError;
+use crate::ports::QueueUnavailable;
 use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
 use crate::usecase::create_subscription::CreateError;
+use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
 use crate::usecase::delete_method::DeleteError;
 use crate::usecase::owner::OwnerError;
 use crate::usecase::register_method::RegisterError;
+use crate::usecase::resolve_order::ResolveOrderError;
 use crate::usecase::set_up_method::SetUpError;
 use crate::usecase::settle::SettleError;
 use crate::usecase::start_run::StartRunError;
@@ -188,6 +191,34 @@ impl From<StartRefused> for ApiError {
             StartRefused::Parked => ApiError::conflict("parked", "An operator must look at this subscription first."),
             StartRefused::Illegal => ApiError::conflict("illegal_transition", "Its status does not allow that."),
             StartRefused::Calendar(e) => ApiError::internal(e),
+        }
+    }
+}
+
+impl From<ResolveOrderError> for ApiError {
+    fn from(e: ResolveOrderError) -> Self {
+        match e {
+            ResolveOrderError::NotFound => ApiError::not_found(),
+            ResolveOrderError::InFlight { until } => {
+                let message = "The gateway is being asked right now; what it says is written by whoever asked.";
+                ApiError::conflict("attempt_in_flight", message).with("until", until.to_string())
+            }
+            ResolveOrderError::Charge(e) => e.into(),
+        }
+    }
+}
+
+impl From<QueueUnavailable> for ApiError {
+    fn from(e: QueueUnavailable) -> Self {
+        ApiError::unavailable(e)
+    }
+}
+
+impl From<DeadLettersError> for ApiError {
+    fn from(e: DeadLettersError) -> Self {
+        match e {
+            DeadLettersError::Queue(e) => e.into(),
+            DeadLettersError::Store(e) => e.into(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod cancelling;
 mod changing_cards;
 mod charging;
 mod late_declines;
+mod operators;
 mod pace;
 mod resends;
 mod rest;

@@ -1,17 +1,15 @@
 //! A paused or broken gateway: payments people ask for are refused before anything is claimed, nothing that is owed is
 //! lost, and one payment at a time finds out whether the gateway is back.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use domain::breaker::Admission;
 use domain::charge::GatewayName;
 use domain::ids::SubscriptionId;
 use domain::subscription::Status;
 use jiff::SignedDuration;
 use shared::usecase::activate_subscription::retry;
-use shared::usecase::charge_subscription::{ChargeError, ChargeResult, Charged};
+use shared::usecase::charge_subscription::{ChargeError, ChargeResult, Charged, HTTP_PATIENCE};
 use shared::usecase::switch;
+use std::sync::atomic::Ordering;
 
 use super::world::{Script, World};
 
@@ -28,7 +26,7 @@ async fn resume(world: &World) {
 }
 
 async fn ask(world: &World, id: &SubscriptionId) -> Result<Charged, ChargeError> {
-    retry(&world.charging, &world.context().await, id, Duration::from_secs(5)).await
+    retry(&world.charging, &world.context().await, id, HTTP_PATIENCE).await
 }
 
 async fn admits(world: &World) -> Admission {
@@ -107,4 +105,22 @@ async fn a_payment_somebody_asks_for_is_the_probe() {
     world.gateway.then(&[Script::Soft]);
     assert!(matches!(ask(&world, &second).await.unwrap().result, ChargeResult::Declined { .. }));
     assert_eq!(admits(&world).await, Admission::Flows);
+}
+
+#[tokio::test]
+async fn a_paused_gateway_is_asked_and_sent_nothing() {
+    let world = World::new().await;
+    world.gateway.then(&[Script::Silence]);
+    let id = world.onboard().await;
+    assert_eq!(calls(&world), 1);
+    pause(&world).await;
+    // Long past the lease: without the pause the same bytes would be sent again.
+    world.wait(SignedDuration::from_mins(5));
+    let looked = ask(&world, &id).await.unwrap();
+    assert_eq!((looked.result, calls(&world)), (ChargeResult::Pending, 1));
+    let waiting = world.subscription(&id).await;
+    assert!(waiting.due_at.unwrap() > world.context().await.now, "looked at again later, not at once");
+    resume(&world).await;
+    assert_eq!(ask(&world, &id).await.unwrap().result, ChargeResult::Captured);
+    assert_eq!((calls(&world), world.captured(&id).into_values().collect::<Vec<_>>()), (2, vec![1]));
 }
