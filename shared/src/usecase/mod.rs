@@ -15,6 +15,7 @@ pub mod owner;
 pub mod receive_webhook;
 pub mod recover_charge;
 pub mod register_method;
+pub mod release_intent;
 pub mod resolve_attempt;
 pub mod retire;
 pub mod run_billing;

@@ -6,6 +6,7 @@ use domain::event::Fact;
 use domain::subscription::{Due, Status, Subscription};
 
 use super::charge_subscription::ChargeError;
+use super::release_intent::{Released, release};
 use super::settle::SettleError;
 use super::{Charging, stamp};
 use crate::ports::Context;
@@ -15,7 +16,7 @@ use crate::store::{Record, StoreError, Write, typed};
 /// is owed.
 ///
 /// # Errors
-/// When somebody else moved it first or the store fails.
+/// When somebody else moved it first, its open PaymentIntent could not be cancelled (it stays due), or the store fails.
 pub async fn retire(
     charging: &Charging,
     context: &Context,
@@ -33,7 +34,11 @@ pub async fn retire(
     if after.status != Status::Suspended {
         let billable = subscription.next_billable();
         let open = typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
-        if let Some((cycle, fact)) = open.and_then(|open| subscription.closing(after.status, &open)) {
+        if let Some((cycle, fact)) = open.as_ref().and_then(|open| subscription.closing(after.status, open)) {
+            if let Released::Settled(_) = release(charging, context, open.as_ref()).await? {
+                // It was paid after all: the next pass decides anew.
+                return Ok(());
+            }
             writes.push(Write::Replace(Record::Cycle(cycle)));
             facts.push(fact);
         }

@@ -332,7 +332,11 @@ impl Runner<'_> {
             // Somebody else moved it first, or the claim is written and the index will bring it back.
             ChargeError::Busy | ChargeError::Refused(_) => Moved::Idle,
             ChargeError::KeysUnavailable => Moved::Misconfigured,
-            ChargeError::NotFound | ChargeError::MethodUnusable | ChargeError::Settle(_) | ChargeError::Store(_) => {
+            ChargeError::NotFound
+            | ChargeError::MethodUnusable
+            | ChargeError::IntentOpen
+            | ChargeError::Settle(_)
+            | ChargeError::Store(_) => {
                 tracing::error!(subscription = %id, error = %e, "left to the next run");
                 Moved::Idle
             }

@@ -154,7 +154,7 @@ impl From<ChargeError> for ApiError {
                 "The payment method cannot be charged; register another card.",
             ),
             ChargeError::Busy => ApiError::conflict("attempt_in_progress", "A payment attempt is in progress."),
-            ChargeError::KeysUnavailable => ApiError::unavailable(e),
+            ChargeError::KeysUnavailable | ChargeError::IntentOpen => ApiError::unavailable(e),
             ChargeError::Settle(e) => e.into(),
             ChargeError::Store(e) => e.into(),
         }

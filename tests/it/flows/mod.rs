@@ -6,6 +6,7 @@ mod asked;
 mod cancelling;
 mod changing_cards;
 mod charging;
+mod intents;
 mod late_declines;
 mod pace;
 mod resends;
