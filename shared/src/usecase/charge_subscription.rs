@@ -102,6 +102,10 @@ pub async fn charge_with(
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let store = charging.store.as_ref();
+    // Dead, or refused so often of late that trying again would only annoy the card's issuer.
+    if !method.chargeable_at(context.now) {
+        return Err(ChargeError::MethodUnusable);
+    }
     let opened = open(charging, method).await?;
     let billable = subscription.next_billable();
     // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.

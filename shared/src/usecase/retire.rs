@@ -1,6 +1,7 @@
 //! Steps of the life cycle that time brings without a charge: suspension, the end of a cancelled period, termination,
 //! lapse, and a charge that fell due with no usable card.
 
+use domain::card::{CARD_CEILING, NO_CARD};
 use domain::charge::Trigger;
 use domain::event::Fact;
 use domain::subscription::{Due, Status, Subscription};
@@ -58,7 +59,10 @@ pub async fn without_card(
     subscription: Subscription,
     trigger: Trigger,
 ) -> Result<(), ChargeError> {
-    let (after, fact) = subscription.without_card(trigger, context.now).map_err(SettleError::from)?;
+    let method = typed::method(charging.store.as_ref(), &subscription.tenant_id, &subscription.method_id).await?;
+    let spent = method.is_some_and(|m| m.chargeable() && !m.chargeable_at(context.now));
+    let code = if spent { CARD_CEILING } else { NO_CARD };
+    let (after, fact) = subscription.without_card(trigger, code, context.now).map_err(SettleError::from)?;
     commit(charging, context, vec![Write::Replace(Record::Subscription(after))], vec![fact]).await
 }
 

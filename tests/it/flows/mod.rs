@@ -4,6 +4,7 @@
 mod adverse;
 mod asked;
 mod cancelling;
+mod ceilings;
 mod changing_cards;
 mod charging;
 mod intents;
