@@ -4,6 +4,7 @@
 mod flows;
 mod gateway_contract;
 mod gateway_house;
+mod gateway_intents;
 mod gateway_refunds;
 mod gateway_registration;
 mod gateway_script;

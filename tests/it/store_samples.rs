@@ -213,6 +213,7 @@ pub fn method(tenant: &TenantId) -> PaymentMethod {
         holder_name: None,
         token_hash: unique("hash"),
         created_at: t(1),
+        declined_at: Vec::new(),
         version: 0,
     }
 }

@@ -14,16 +14,24 @@ use crate::subscription::{StartRefused, Status, Subscription, UNPAID_DAYS};
 
 /// Recorded where a decline code stands when there was no card to charge.
 pub const NO_CARD: &str = "no_usable_card";
+/// The same when the card was refused too often of late ([`crate::method::PaymentMethod::chargeable_at`]).
+pub const CARD_CEILING: &str = "card_ceiling";
 
 impl Subscription {
     /// A charge is due but there is no usable card: nothing is sent, a card is asked for, and the clock to suspension
-    /// (or, before the first payment, to lapsing) runs.
+    /// (or, before the first payment, to lapsing) runs. `code` says why: [`NO_CARD`] or [`CARD_CEILING`].
     ///
     /// # Errors
     /// Past the range of instants.
-    pub fn without_card(&self, trigger: Trigger, now: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
-        let missing = Decline { class: DeclineClass::Hard, code: NO_CARD.to_owned(), intent: None, charge_id: None };
-        let fact = Fact::new("subscription.card_needed", self.id.as_str()).with("index", self.next_index());
+    pub fn without_card(
+        &self,
+        trigger: Trigger,
+        code: &str,
+        now: Timestamp,
+    ) -> Result<(Subscription, Fact), OutOfRange> {
+        let missing = Decline { class: DeclineClass::Hard, code: code.to_owned(), intent: None, charge_id: None };
+        let fact =
+            Fact::new("subscription.card_needed", self.id.as_str()).with("index", self.next_index()).with("code", code);
         if self.status == Status::PendingActivation {
             let due_at = Some(plus_days(self.approved_at.unwrap_or(now), UNPAID_DAYS)?);
             return Ok((Subscription { first_decline: Some(missing.code), due_at, ..self.clone() }, fact));

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::allowance::{Said, of_answer};
+use super::release_intent::{Released, release};
 use super::settle::{Loaded, SettleError, settle_report};
 use super::{Charging, stamp, switch};
 use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
@@ -65,6 +66,9 @@ pub enum ChargeError {
     /// Nothing was claimed: what is owed stays due.
     #[error(transparent)]
     GatewayPaused(#[from] switch::Stopped),
+    /// A PaymentIntent of the cycle may still capture and could not be cancelled: nothing was done.
+    #[error("the gateway does not say what became of the open payment")]
+    IntentOpen,
     #[error(transparent)]
     Settle(#[from] SettleError),
     #[error(transparent)]
@@ -124,14 +128,26 @@ pub async fn charge_with(
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let store = charging.store.as_ref();
+    // Dead, or refused so often of late that trying again would only annoy the card's issuer.
+    if !method.chargeable_at(context.now) {
+        return Err(ChargeError::MethodUnusable);
+    }
     let opened = open(charging, method).await?;
     let billable = subscription.next_billable();
     // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.
-    let cycle = if subscription.tries == 0 {
+    let mut cycle = if subscription.tries == 0 {
         None
     } else {
         typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?
     };
+    let begun = Instant::now();
+    let moved = has_intent_elsewhere(&subscription, cycle.as_ref());
+    if moved {
+        if let Released::Settled(loaded) = release(charging, context, cycle.as_ref()).await? {
+            return Ok(paid_meanwhile(*loaded, billable.index));
+        }
+        cycle = cycle.map(|c| Cycle { intent: None, ..c });
+    }
     let gateway = charging.gateways.get(subscription.gateway);
     let secret =
         gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
@@ -146,18 +162,32 @@ pub async fn charge_with(
         intent: cycle.as_ref().and_then(|c| c.intent.clone()),
     };
     let claimed = subscription.start(claim)?;
-    let write = Commit {
-        id: stamp::token(charging.random.as_ref()),
-        writes: vec![Write::Replace(Record::Subscription(claimed.clone()))],
-        events: Vec::new(),
-    };
+    let mut writes = vec![Write::Replace(Record::Subscription(claimed.clone()))];
+    if moved {
+        writes.extend(cycle.clone().map(|c| Write::Replace(Record::Cycle(c))));
+        cycle = cycle.map(|c| Cycle { version: c.version.saturating_add(1), ..c });
+    }
+    let write = Commit { id: stamp::token(charging.random.as_ref()), writes, events: Vec::new() };
     match store.commit(&write).await {
         Ok(()) => {}
         Err(StoreError::Conflict { .. }) => return Err(ChargeError::Busy),
         Err(e) => return Err(e.into()),
     }
     let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
-    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, &opened, Sending::First, patience).await
+    let left = patience.saturating_sub(begun.elapsed());
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, &opened, Sending::First, left).await
+}
+
+/// Whether the open cycle has a PaymentIntent, and another gateway is about to charge it.
+fn has_intent_elsewhere(subscription: &Subscription, cycle: Option<&Cycle>) -> bool {
+    subscription.gateway != GatewayName::Stripe && cycle.is_some_and(|c| c.intent.is_some())
+}
+
+/// The cycle turned out to be paid under its intent, or holds that money in quarantine.
+fn paid_meanwhile(loaded: Loaded, index: u32) -> Charged {
+    let paid = loaded.subscription.paid.is_some_and(|k| k >= index);
+    let result = if paid { ChargeResult::Captured } else { ChargeResult::Pending };
+    Charged { subscription: loaded.subscription, result }
 }
 
 /// Whether an attempt goes out for the first time: what the answer to a resend proves is less ([`of_resend`]).

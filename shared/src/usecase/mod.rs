@@ -18,6 +18,7 @@ pub mod park;
 pub mod receive_webhook;
 pub mod recover_charge;
 pub mod register_method;
+pub mod release_intent;
 pub mod resolve_attempt;
 pub mod resolve_order;
 pub mod retire;

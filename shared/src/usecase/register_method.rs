@@ -217,6 +217,7 @@ async fn sealed(
         },
         token_hash: crate::crypto::token_hash(gateway, registered.token.expose_secret()),
         created_at: context.now,
+        declined_at: Vec::new(),
         version: 0,
         id,
         tenant_id,

@@ -157,12 +157,12 @@ impl From<ChargeError> for ApiError {
                 "The payment method cannot be charged; register another card.",
             ),
             ChargeError::Busy => ApiError::conflict("attempt_in_progress", "A payment attempt is in progress."),
-            ChargeError::KeysUnavailable => ApiError::unavailable(e),
             ChargeError::GatewayPaused(stopped) => {
                 let message = "This payment gateway takes no payments at the moment; nothing was charged.";
                 let problem = ApiError::new(503, "gateway_paused", message).retry_after(stopped.wait_s);
                 problem.with("until", stopped.until.map(|at| at.to_string()))
             }
+            ChargeError::KeysUnavailable | ChargeError::IntentOpen => ApiError::unavailable(e),
             ChargeError::Settle(e) => e.into(),
             ChargeError::Store(e) => e.into(),
         }

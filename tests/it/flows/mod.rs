@@ -4,8 +4,10 @@
 mod adverse;
 mod asked;
 mod cancelling;
+mod ceilings;
 mod changing_cards;
 mod charging;
+mod intents;
 mod late_declines;
 mod operators;
 mod pace;

@@ -19,8 +19,8 @@ use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
-    Registered, SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::ports::{Clock, Context, Hints, QueueUnavailable, Random, ShardMessage, Shards, Vault, VaultError};
 use shared::store::{Commit, MemoryStore, Record, Store, Write, typed};
@@ -134,6 +134,10 @@ impl Gateway for Scripted {
         let replies = self.replies.lock().unwrap();
         let ours = replies.values().find(|a| matches!(a, Answer::Captured(c) if c.order_id == find.order_id));
         ours.map_or(Lookup::NotFound, |a| Lookup::Found(a.clone()))
+    }
+
+    async fn cancel_intent(&self, _: &CancelIntent<'_>) -> IntentCancelled {
+        IntentCancelled::Cancelled
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {

@@ -16,4 +16,5 @@ mod outage;
 mod quarantine;
 mod resolve;
 mod walk;
+mod without_card;
 mod world;

@@ -113,7 +113,11 @@ async fn failed(charging: &Charging, context: &Context, subscription: Subscripti
                 Err(_) => Moved::Idle,
             }
         }
-        ChargeError::NotFound | ChargeError::MethodUnusable | ChargeError::Settle(_) | ChargeError::Store(_) => {
+        ChargeError::NotFound
+        | ChargeError::MethodUnusable
+        | ChargeError::IntentOpen
+        | ChargeError::Settle(_)
+        | ChargeError::Store(_) => {
             tracing::error!(subscription = id, %error, "left to the next run");
             Moved::Idle
         }
