@@ -31,6 +31,7 @@ pub enum Route {
     ListCycles,
     StartRun,
     ListRuns,
+    ApproveRun,
     ListGateways,
     PauseGateway,
     ResumeGateway,
@@ -40,7 +41,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 21] = [
+    pub const ALL: [Route; 22] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -56,6 +57,7 @@ impl Route {
         Route::ListCycles,
         Route::StartRun,
         Route::ListRuns,
+        Route::ApproveRun,
         Route::ListGateways,
         Route::PauseGateway,
         Route::ResumeGateway,
@@ -82,6 +84,7 @@ impl Route {
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+            Route::ApproveRun => (Method::POST, "/api/v1/ops/runs/{id}/approve", ADMIN),
             Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
             Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
             Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),

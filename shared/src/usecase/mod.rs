@@ -4,12 +4,14 @@
 //! a lost race is decided again from fresh rows, a bounded number of times.
 
 pub mod activate_subscription;
+pub mod approve_run;
 pub mod charge_subscription;
 pub mod create_subscription;
 pub mod daily_limit;
 pub mod dead_letters;
 pub mod decide_application;
 pub mod delete_method;
+pub mod hold_run;
 pub mod owner;
 pub mod receive_webhook;
 pub mod recover_charge;
