@@ -18,10 +18,7 @@ pub async fn judged(store: &dyn Store, run: Run, factor: u32, now: Timestamp) ->
     }
     let (history, _) = typed::list::<Run>(store, &Query::Runs, PAGE_MAX, None).await?;
     Ok(match run.held(&history, factor, now) {
-        Some((held, fact)) => {
-            tracing::error!(run = %held.id, count = held.forecast.count, "held: its forecast jumps against history");
-            (held, vec![fact])
-        }
+        Some((held, fact)) => (held, vec![fact]),
         None => (run, Vec::new()),
     })
 }
