@@ -19,8 +19,12 @@ struct App {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
-    let (config, window) = (&env.settings, env.settings.charge_window);
-    let settings = Settings::of_accounts(window, config.toss_rate, config.stripe_rate, config.runners);
+    let config = &env.settings;
+    let settings = Settings {
+        window: config.charge_window,
+        hold_factor: config.hold_factor,
+        ..Settings::of_accounts(config.toss_rate, config.stripe_rate, config.runners)
+    };
     serve_sqs(App { charging: env.charging()?, shards: env.shards(), settings }, handle).await
 }
 

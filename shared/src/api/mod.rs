@@ -390,5 +390,11 @@ pub fn run_body(run: &Run) -> Value {
     if let Some(ended) = run.ended_at {
         body["endedAt"] = ended.to_string().into();
     }
+    if let Some(held) = run.held_at {
+        body["heldAt"] = held.to_string().into();
+    }
+    if let Some(by) = &run.approved_by {
+        body["approvedBy"] = by.as_str().into();
+    }
     body
 }

@@ -34,6 +34,7 @@ pub enum Route {
     ListCycles,
     StartRun,
     ListRuns,
+    ApproveRun,
     ListGateways,
     PauseGateway,
     ResumeGateway,
@@ -43,7 +44,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 23] = [
+    pub const ALL: [Route; 24] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -61,6 +62,7 @@ impl Route {
         Route::ListCycles,
         Route::StartRun,
         Route::ListRuns,
+        Route::ApproveRun,
         Route::ListGateways,
         Route::PauseGateway,
         Route::ResumeGateway,
@@ -89,6 +91,7 @@ impl Route {
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+            Route::ApproveRun => (Method::POST, "/api/v1/ops/runs/{id}/approve", ADMIN),
             Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
             Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
             Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),

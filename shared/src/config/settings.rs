@@ -72,6 +72,8 @@ pub struct Settings {
     /// Local hours of scheduled charges; `None` when there is no such limit.
     pub charge_window: Option<ChargeWindow>,
     pub runners: u32,
+    /// A run is held when its forecast is more than this many times what earlier runs lead to expect; 0 holds none.
+    pub hold_factor: u32,
     /// Requests a second each gateway account may send.
     pub toss_rate: u32,
     pub stripe_rate: u32,
@@ -109,6 +111,7 @@ impl Settings {
             sandbox_url,
             charge_window: charge_window(&required(read, "CHARGE_WINDOW")?)?,
             runners: number(read, "RUNNERS", 16)?,
+            hold_factor: hold_factor(&required(read, "HOLD_FACTOR")?)?,
             toss_rate: number(read, "TOSS_RATE", 10_000)?,
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
@@ -147,6 +150,11 @@ fn number(read: Read<'_>, name: &'static str, max: u32) -> Result<u32, ConfigErr
     number.ok_or(ConfigError::new(name, "must be a positive whole number in range"))
 }
 
+fn hold_factor(text: &str) -> Result<u32, ConfigError> {
+    let factor = text.parse().ok().filter(|n| (0..=1_000).contains(n));
+    factor.ok_or(ConfigError::new("HOLD_FACTOR", "must be a whole number up to 1000; 0 holds no run"))
+}
+
 fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
@@ -159,7 +167,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 15] = [
+    const LOCAL: [(&str, &str); 16] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -167,6 +175,7 @@ mod tests {
         ("SANDBOX_URL", "http://127.0.0.1:4570"),
         ("CHARGE_WINDOW", "off"),
         ("RUNNERS", "1"),
+        ("HOLD_FACTOR", "0"),
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
         ("WEBHOOK_ALLOWED_IPS", ""),
@@ -211,6 +220,8 @@ mod tests {
             ("CHARGE_WINDOW", "21:00-09:00"),
             ("RUNNERS", "0"),
             ("RUNNERS", "17"),
+            ("HOLD_FACTOR", "1.5"),
+            ("HOLD_FACTOR", "-1"),
             ("TOSS_RATE", "2.5"),
             ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
         ] {

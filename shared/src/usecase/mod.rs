@@ -5,6 +5,7 @@
 
 pub mod activate_subscription;
 pub mod allowance;
+pub mod approve_run;
 pub mod cancel_subscription;
 pub mod change_method;
 pub mod charge_subscription;
@@ -13,6 +14,7 @@ pub mod daily_limit;
 pub mod dead_letters;
 pub mod decide_application;
 pub mod delete_method;
+pub mod hold_run;
 pub mod owner;
 pub mod park;
 pub mod receive_webhook;

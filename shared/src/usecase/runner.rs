@@ -51,16 +51,18 @@ pub struct Settings {
     pub stripe_rate: u32,
     /// Nothing is claimed when less than this is left before the deadline.
     pub reserve: Duration,
+    /// A run is held when its forecast is more than this many times what earlier runs lead to expect; 0 holds none.
+    pub hold_factor: u32,
 }
 
 impl Settings {
     /// Four fifths of each account's rate, split between the runners; HTTP charges, lookups and re-reads share the rest
     /// (design.md §6).
     #[must_use]
-    pub fn of_accounts(window: Option<ChargeWindow>, toss: u32, stripe: u32, runners: u32) -> Settings {
+    pub fn of_accounts(toss: u32, stripe: u32, runners: u32) -> Settings {
         let share = |rate: u32| (rate.saturating_mul(4) / 5 / runners.max(1)).max(1);
         let reserve = RUN_PATIENCE + DRAIN_MARGIN;
-        Settings { window, toss_rate: share(toss), stripe_rate: share(stripe), reserve }
+        Settings { window: None, toss_rate: share(toss), stripe_rate: share(stripe), reserve, hold_factor: 0 }
     }
 }
 
@@ -90,6 +92,8 @@ struct Share<'a> {
     closes: Instant,
     /// Whether new charges may start: not while an operator has to look at the run.
     may_charge: bool,
+    /// Whether every runner has said what it foresees.
+    foreseen: bool,
     tally: Tally,
     /// Somebody else has the lease.
     lost: AtomicBool,
@@ -135,6 +139,7 @@ impl Runner<'_> {
             settings: self.settings,
             closes: self.deadline.checked_sub(self.settings.reserve).unwrap_or_else(Instant::now),
             may_charge: run.may_charge(),
+            foreseen: run.is_foreseen(),
             tally: Tally::default(),
             lost: AtomicBool::new(false),
         };
@@ -169,7 +174,7 @@ impl Runner<'_> {
             return Ok(Some(run));
         }
         let forecast = report::forecast(self.charging, message).await?;
-        report::foresee(self.charging, message, forecast).await
+        report::foresee(self.charging, message, forecast, self.settings.hold_factor).await
     }
 
     /// What follows when neither lane can go on.
@@ -184,6 +189,9 @@ impl Runner<'_> {
             let wait = wake.duration_since(self.charging.clock.now().await);
             let wait = wait.max(SignedDuration::from_secs(1)).min(HORIZON);
             return Next::HandOn(Duration::try_from(wait).unwrap_or(RECOVERING));
+        }
+        if !share.foreseen {
+            return Next::HandOn(RECOVERING);
         }
         if !share.may_charge || stops.iter().any(Stop::waits_for_tick) {
             return Next::LeaveToTick;

@@ -6,6 +6,7 @@ use domain::subscription::StartRefused;
 use super::ApiError;
 use crate::gateway::GatewayError;
 use crate::ports::QueueUnavailable;
+use crate::usecase::approve_run::ApproveRunError;
 use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
 use crate::usecase::create_subscription::CreateError;
@@ -219,6 +220,17 @@ impl From<DeadLettersError> for ApiError {
         match e {
             DeadLettersError::Queue(e) => e.into(),
             DeadLettersError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<ApproveRunError> for ApiError {
+    fn from(e: ApproveRunError) -> Self {
+        match e {
+            ApproveRunError::NotFound => ApiError::not_found(),
+            ApproveRunError::NotHeld => ApiError::conflict("run_not_held", "The run is not held."),
+            ApproveRunError::Store(e) => e.into(),
+            ApproveRunError::Queue(e) => e.into(),
         }
     }
 }

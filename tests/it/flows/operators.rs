@@ -1,12 +1,21 @@
-//! An operator asks about one attempt: open ones are looked up, settled ones shown, strangers' do not exist.
+//! What operators do: ask about one attempt (open ones are looked up, settled ones shown, strangers' do not exist) and
+//! let a held run go on.
 
 use domain::charge::{Billable, GatewayName};
-use domain::ids::SubscriptionId;
-use jiff::SignedDuration;
+use domain::event::Event;
+use domain::ids::{RunId, SubscriptionId, ulid};
+use domain::run::{Forecast, Progress, Run, Status};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::api::operations::PlacedBody;
+use shared::store::{Commit, Query, Record, Store, Write, typed};
+use shared::usecase::approve_run::{ApproveRunError, approve_run};
 use shared::usecase::charge_subscription::HTTP_PATIENCE;
+use shared::usecase::hold_run::judged;
 use shared::usecase::resolve_order::{Placed, ResolveOrderError, resolve_order};
+use shared::usecase::run_billing::{self, day_run};
+use shared::usecase::stamp;
+use shared::usecase::start_run::{Starter, start_run};
 
 use super::adverse::{self, Act};
 use super::world::{Script, World};
@@ -71,9 +80,8 @@ async fn one_that_is_being_sent_is_left_alone() {
         .unwrap()
     };
     let until = claimed.live.as_ref().unwrap().lease_until;
-    let writes = vec![shared::store::Write::Replace(shared::store::Record::Subscription(claimed))];
-    let commit = shared::store::Commit { id: "claim".to_owned(), writes, events: Vec::new() };
-    shared::store::Store::commit(&world.store, &commit).await.unwrap();
+    let writes = vec![Write::Replace(Record::Subscription(claimed))];
+    world.store.commit(&Commit { id: "claim".to_owned(), writes, events: Vec::new() }).await.unwrap();
     let renewal = order(&id, 1, GatewayName::Toss, 1);
     assert!(matches!(ask(&world, &renewal).await, Err(ResolveOrderError::InFlight { until: u }) if u == until));
     world.wait(SignedDuration::from_secs(91));
@@ -108,4 +116,57 @@ async fn what_is_not_ours_does_not_exist() {
     for order_id in unknown {
         assert!(matches!(ask(&world, &order_id).await, Err(ResolveOrderError::NotFound)), "{order_id}");
     }
+}
+
+#[tokio::test]
+async fn a_held_run_goes_on_when_an_operator_says_so() {
+    let world = World::new().await;
+    let random = world.charging.random.as_ref();
+    let context = world.context().await;
+    let history = (1..=10).map(|day| past_run(context.now, day));
+    let run = Run::new(day_run(context.now), None, 2, context.now);
+    let run = (0..2).fold(run, |run, shard| run.progressed(shard, &due(61), context.now));
+    let writes = history.map(|run| Write::New(Record::Run(run))).collect();
+    let commit = Commit { id: "history".to_owned(), writes, events: Vec::new() };
+    world.store.commit(&commit).await.unwrap();
+
+    let (same, facts) = judged(&world.store, run.clone(), 0, context.now).await.unwrap();
+    assert_eq!((&same, facts.len()), (&run, 0), "0 holds no run");
+    let (held, facts) = judged(&world.store, run, 3, context.now).await.unwrap();
+    assert_eq!((held.status, facts[0].kind), (Status::Held, "run.held"));
+    let writes = vec![Write::New(Record::Run(held.clone()))];
+    world.store.commit(&stamp::commit(random, &context, writes, facts)).await.unwrap();
+
+    // Neither a tick nor starting it again lets it go on.
+    run_billing::tick(&world.store, &world.queue, random, context.now, 2).await.unwrap();
+    let starter = Starter { shards: &world.queue, random, runners: 2, time_travel: false, wall: context.now };
+    assert_eq!(start_run(&world.store, &starter, &context, None).await.unwrap().status, Status::Held);
+    world.queue.0.lock().unwrap().clear();
+
+    for _ in 0..2 {
+        let run = approve_run(&world.store, &world.queue, random, &context, &held.id).await.unwrap();
+        assert_eq!((run.status, run.approved_by.as_deref(), run.may_charge()), (Status::Running, Some("ops"), true));
+        let shards: Vec<u32> = world.queue.0.lock().unwrap().drain(..).map(|(m, _)| m.shard).collect();
+        assert_eq!(shards, [0, 1], "every runner is called, again if asked again");
+    }
+    let query = Query::EventsOf { subject: held.id.to_string() };
+    let (events, _) = typed::list::<Event>(&world.store, &query, 10, None).await.unwrap();
+    let kinds: Vec<_> = events.iter().map(|e| e.kind.as_str()).collect();
+    assert_eq!(kinds.iter().filter(|k| **k == "run.approved").count(), 1, "{kinds:?}");
+    let other = past_run(context.now, 3).id;
+    let refused = approve_run(&world.store, &world.queue, random, &context, &other).await;
+    assert!(matches!(refused, Err(ApproveRunError::NotHeld)));
+    let nobody = RunId::new(ulid(context.now, 99));
+    let refused = approve_run(&world.store, &world.queue, random, &context, &nobody).await;
+    assert!(matches!(refused, Err(ApproveRunError::NotFound)));
+}
+
+fn due(count: u64) -> Progress {
+    Progress { forecast: Some(Forecast { count, amount: 33_000 }), ..Progress::default() }
+}
+
+fn past_run(now: Timestamp, days_ago: i64) -> Run {
+    let at = now - SignedDuration::from_hours(24 * days_ago);
+    let run = Run::new(day_run(at), None, 1, at).progressed(0, &due(20), at);
+    Run { charged: 20, status: Status::Drained, ..run }
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::charge::{Billable, GatewayName};
 use domain::ids::SubscriptionId;
-use domain::run::{Run, Status};
+use domain::run::{Forecast, Run, Status};
 use domain::settle::Hint;
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
 use shared::store::rows::Item;
 use shared::store::schema::Table;
-use shared::store::typed;
+use shared::store::{Commit, Record, Store, Write, typed};
+use shared::usecase::approve_run::approve_run;
 use shared::usecase::run_billing::{day_run, tick};
 use shared::usecase::runner::Runner;
 
@@ -205,4 +206,49 @@ async fn a_run_is_over_when_recovery_is() {
     let (next, _) = world.queue.0.lock().unwrap().pop_front().unwrap();
     world.runner().run(&next).await.unwrap();
     assert_eq!(the_run(&world).await.status, Status::Drained);
+}
+
+/// Seven ordinary days of two charges each, and then forty are due.
+#[tokio::test]
+async fn a_run_that_jumps_is_held_until_an_operator_lets_it_go_on() {
+    let (world, gateway, _) = due(40).await;
+    let today = world.context().await.now;
+    for day in 1..=8 {
+        let at = today - SignedDuration::from_hours(24 * day);
+        let forecast = Forecast { count: 2, amount: 88_000 };
+        let run = Run { forecast, charged: 20, foreseen: vec![0], ..Run::new(day_run(at), None, 1, at) };
+        let writes = vec![Write::New(Record::Run(run))];
+        world.store.commit(&Commit { id: format!("day-{day}"), writes, events: Vec::new() }).await.unwrap();
+    }
+    let shard = message(&world).await;
+    let watchful = || {
+        let settings = shared::usecase::runner::Settings { hold_factor: 3, ..world.runner().settings };
+        Runner { settings, ..world.runner() }
+    };
+    watchful().run(&shard).await.unwrap();
+    assert_eq!((the_run(&world).await.status, gateway.captures()), (Status::Held, 40), "only first payments so far");
+    watchful().run(&message(&world).await).await.unwrap();
+    assert_eq!(the_run(&world).await.status, Status::Held, "a tick does not approve it");
+    let random = world.charging.random.as_ref();
+    let id = day_run(today);
+    let approved = approve_run(&world.store, &world.queue, random, &world.context().await, &id).await.unwrap();
+    assert_eq!(approved.status, Status::Running);
+    let (shard, _) = world.queue.0.lock().unwrap().pop_front().unwrap();
+    watchful().run(&shard).await.unwrap();
+    assert_eq!((the_run(&world).await.status, gateway.captures()), (Status::Drained, 80));
+}
+
+#[tokio::test]
+async fn nobody_charges_before_every_runner_has_said_what_it_foresees() {
+    let (world, gateway, _) = due(20).await;
+    let now = world.context().await.now;
+    tick(&world.store, &world.queue, world.charging.random.as_ref(), now, 2).await.unwrap();
+    let messages: Vec<ShardMessage> = world.queue.0.lock().unwrap().drain(..).map(|(m, _)| m).collect();
+    world.runner().run(&messages[0]).await.unwrap();
+    assert_eq!(gateway.captures(), 20);
+    let (first, delay) = world.queue.0.lock().unwrap().pop_front().expect("it asks again soon");
+    assert!(delay < Duration::from_secs(10));
+    world.runner().run(&messages[1]).await.unwrap();
+    world.runner().run(&first).await.unwrap();
+    assert_eq!((the_run(&world).await.status, gateway.captures()), (Status::Drained, 40));
 }

@@ -326,7 +326,7 @@ impl World {
 
     pub fn runner(&self) -> Runner<'_> {
         let reserve = Duration::from_secs(80);
-        let settings = Settings { window: None, toss_rate: 100_000, stripe_rate: 100_000, reserve };
+        let settings = Settings { window: None, toss_rate: 100_000, stripe_rate: 100_000, reserve, hold_factor: 0 };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(900);
         Runner { charging: &self.charging, shards: &self.queue, settings, deadline }
     }

@@ -3,15 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::charge::GatewayName;
+use domain::event::Actor;
 use domain::run::{Forecast, Progress, Run};
 use domain::subscription::{Due, Subscription};
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 
 use super::feed::share;
-use crate::ports::ShardMessage;
-use crate::store::{Commit, Query, Record, Store, StoreError, Write, typed};
-use crate::usecase::{Charging, RACES, stamp};
+use crate::ports::{Context, ShardMessage};
+use crate::store::{Query, Record, Store, StoreError, Write, typed};
+use crate::usecase::{Charging, RACES, hold_run, stamp};
 
 /// Keys read per page.
 const PAGE: u32 = 100;
@@ -37,7 +38,7 @@ impl Tally {
         drained: bool,
     ) -> Result<(), StoreError> {
         let done = Progress { drained, ..std::mem::take(&mut *self.lock()) };
-        let told = fold(charging, message, &done).await;
+        let told = fold(charging, message, &done, 0).await;
         if told.is_err() {
             let mut kept = self.lock();
             kept.charged = kept.charged.saturating_add(done.charged);
@@ -48,7 +49,7 @@ impl Tally {
     }
 }
 
-/// Adds a share's forecast to the run.
+/// Adds a share's forecast to the run; the last share's decides in the same commit whether the run is held.
 ///
 /// # Errors
 /// When the store fails or races persist.
@@ -56,12 +57,18 @@ pub(super) async fn foresee(
     charging: &Charging,
     message: &ShardMessage,
     forecast: Forecast,
+    hold_factor: u32,
 ) -> Result<Option<Run>, StoreError> {
-    fold(charging, message, &Progress { forecast: Some(forecast), ..Progress::default() }).await
+    fold(charging, message, &Progress { forecast: Some(forecast), ..Progress::default() }, hold_factor).await
 }
 
 /// Folds what a runner did into the run row.
-async fn fold(charging: &Charging, message: &ShardMessage, progress: &Progress) -> Result<Option<Run>, StoreError> {
+async fn fold(
+    charging: &Charging,
+    message: &ShardMessage,
+    progress: &Progress,
+    hold_factor: u32,
+) -> Result<Option<Run>, StoreError> {
     let store = charging.store.as_ref();
     let now = charging.clock.now().await;
     if *progress == Progress::default() {
@@ -73,12 +80,11 @@ async fn fold(charging: &Charging, message: &ShardMessage, progress: &Progress) 
         if after == run {
             return Ok(Some(run));
         }
-        let commit = Commit {
-            id: stamp::token(charging.random.as_ref()),
-            writes: vec![Write::Replace(Record::Run(after.clone()))],
-            events: Vec::new(),
-        };
-        match store.commit(&commit).await {
+        let factor = if progress.forecast.is_some() { hold_factor } else { 0 };
+        let (after, facts) = hold_run::judged(store, after, factor, now).await?;
+        let context = Context { now, actor: Actor::System("billing_run".to_owned()) };
+        let writes = vec![Write::Replace(Record::Run(after.clone()))];
+        match store.commit(&stamp::commit(charging.random.as_ref(), &context, writes, facts)).await {
             Ok(()) => return Ok(Some(after)),
             Err(StoreError::Conflict { .. }) => {}
             Err(e) => return Err(e),
