@@ -84,6 +84,7 @@ class Settings:
             "TimeTravel": "allowed",
             "ScheduleState": "DISABLED",
             "ChargeWindow": "off",
+            "HoldFactor": "0",  # time travel makes every run a jump
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",

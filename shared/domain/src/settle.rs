@@ -43,6 +43,8 @@ pub struct Settled {
     pub cycle: Option<Cycle>,
     /// A method the gateway will never charge again.
     pub invalid_method: Option<MethodId>,
+    /// A method whose attempt was declined, and when that attempt started ([`crate::method::PaymentMethod::declined`]).
+    pub declined_method: Option<(MethodId, Timestamp)>,
     pub facts: Vec<Fact>,
     pub hint: Option<Hint>,
 }
@@ -170,7 +172,14 @@ fn declined(
     }
     let after = after.rested(&cycle, live.started_at)?;
     let invalid = (decline.class == DeclineClass::Hard).then(|| live.method_id.clone());
-    Ok(apply(Some(after), Some(cycle), invalid, facts, Some(Hint::Declined)))
+    Ok(Settlement::Apply(Box::new(Settled {
+        subscription: Some(after),
+        cycle: Some(cycle),
+        invalid_method: invalid,
+        declined_method: Some((live.method_id.clone(), live.started_at)),
+        facts,
+        hint: Some(Hint::Declined),
+    })))
 }
 
 /// The attempt provably never executed: it is closed, consumes no step, and the next may start. Nothing when `live` is
@@ -213,7 +222,7 @@ pub fn absent(
         let earliest = live.started_at.checked_add(pause_after(after.absent)).map_err(|_| OutOfRange)?;
         after.due_at = after.due_at.map(|at| at.max(earliest));
     }
-    Ok(apply(Some(after), Some(cycle), None, vec![fact], None))
+    Ok(apply(Some(after), Some(cycle), vec![fact], None))
 }
 
 /// How long the next attempt waits after so many on one cycle came to nothing, counted from the start of the last: not at
@@ -254,7 +263,7 @@ fn unknown(
         .with("attempt", live.n)
         .with("code", code.unwrap_or_default());
     let after = Subscription { live: Some(doubtful), due_at: Some(due_at), ..subscription.clone() };
-    Ok(apply(Some(after), None, None, vec![fact], Some(Hint::Unknown)))
+    Ok(apply(Some(after), None, vec![fact], Some(Hint::Unknown)))
 }
 
 /// The cycle an attempt was about, opened if this is its first settled attempt, with the intent it taught us.
@@ -316,12 +325,7 @@ fn class_name(class: DeclineClass) -> &'static str {
     }
 }
 
-fn apply(
-    subscription: Option<Subscription>,
-    cycle: Option<Cycle>,
-    invalid_method: Option<MethodId>,
-    facts: Vec<Fact>,
-    hint: Option<Hint>,
-) -> Settlement {
-    Settlement::Apply(Box::new(Settled { subscription, cycle, invalid_method, facts, hint }))
+fn apply(subscription: Option<Subscription>, cycle: Option<Cycle>, facts: Vec<Fact>, hint: Option<Hint>) -> Settlement {
+    let (invalid_method, declined_method) = (None, None);
+    Settlement::Apply(Box::new(Settled { subscription, cycle, invalid_method, declined_method, facts, hint }))
 }

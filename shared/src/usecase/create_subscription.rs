@@ -67,6 +67,7 @@ pub fn draft(
         dunning: None,
         approved_at: None,
         stopped_at: None,
+        cancel_at: None,
         first_decline: None,
         parked: false,
         created_at: now,

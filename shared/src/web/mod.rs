@@ -8,6 +8,7 @@ mod body;
 pub mod card_guard;
 pub mod charged;
 mod errors;
+pub mod gateways;
 pub mod idempotency;
 mod reply;
 mod request;

@@ -182,6 +182,13 @@ impl ApiError {
         error
     }
 
+    /// Says after how many seconds the same request is worth repeating.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> ApiError {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     /// Adds a member to the problem document, for example `declineClass`. Standard members are not replaced.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> ApiError {

@@ -1,7 +1,7 @@
 //! A gateway whose every send and look-up can be scripted, under either name, with a ledger as the judge. It honours
 //! idempotency keys and protects from nothing else: a second key is a second payment.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use domain::ids::{RequestId, SubscriptionId};
 use domain::method::MaskedCard;
 use secrecy::SecretString;
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
-    Registered, SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Registration, register};
@@ -54,6 +54,10 @@ pub struct Adverse {
     pub sends: Mutex<Vec<(String, Instant)>>,
     /// Look-ups yet to come that see nothing.
     pub blind: AtomicU32,
+    /// PaymentIntents that can capture no more.
+    pub cancelled: Mutex<BTreeSet<String>>,
+    /// Cancellations yet to come that are not answered, and not carried out.
+    pub deaf: AtomicU32,
     pub charge_takes: Mutex<Duration>,
     pub find_takes: Mutex<Duration>,
 }
@@ -68,6 +72,8 @@ impl Adverse {
             ledger: Mutex::default(),
             sends: Mutex::default(),
             blind: AtomicU32::new(0),
+            cancelled: Mutex::default(),
+            deaf: AtomicU32::new(0),
             charge_takes: Mutex::default(),
             find_takes: Mutex::default(),
         })
@@ -116,7 +122,7 @@ impl Adverse {
 }
 
 fn intent(charge: &Charge<'_>) -> String {
-    charge.intent.map_or_else(|| format!("pi_{}", charge.order_id), str::to_owned)
+    charge.intent.map_or_else(|| format!("pi_{}", charge.idempotency_key), str::to_owned)
 }
 
 #[async_trait]
@@ -160,6 +166,9 @@ impl Gateway for Adverse {
         if let Some((_, reply)) = self.replies.lock().unwrap().get(charge.idempotency_key) {
             return reply.clone();
         }
+        if charge.intent.is_some_and(|intent| self.cancelled.lock().unwrap().contains(intent)) {
+            return self.unknown(Heard::Refusal);
+        }
         let (stored, heard) = match act {
             Act::Take => (Some(self.take(charge)), None),
             Act::TakeUnheard => (Some(self.take(charge)), Some(self.unknown(Heard::Nothing))),
@@ -186,6 +195,11 @@ impl Gateway for Adverse {
             return Lookup::NotFound;
         }
         let replies = self.replies.lock().unwrap();
+        if find.intent.is_some_and(|intent| self.cancelled.lock().unwrap().contains(intent)) {
+            let code = "canceled".to_owned();
+            let gone = Decline { class: DeclineClass::Soft, code, intent: None, charge_id: None };
+            return Lookup::Found(Answer::Declined(gone));
+        }
         let mut ours = replies.values().filter(|(order, _)| order == find.order_id).map(|(_, answer)| answer);
         let new = |charge: &Option<String>| charge.as_ref().is_some_and(|c| !find.known_charges.contains(c));
         let found = ours.find(|answer| match answer {
@@ -195,6 +209,21 @@ impl Gateway for Adverse {
             Answer::Refused { .. } | Answer::Unknown { .. } => false,
         });
         found.map_or(Lookup::NotFound, |answer| Lookup::Found(answer.clone()))
+    }
+
+    async fn cancel_intent(&self, request: &CancelIntent<'_>) -> IntentCancelled {
+        if self.deaf.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return IntentCancelled::Unknown;
+        }
+        let replies = self.replies.lock().unwrap();
+        let paid = replies.values().find_map(|(_, answer)| match answer {
+            Answer::Captured(capture) if capture.payment_id == request.intent => Some(capture.clone()),
+            _ => None,
+        });
+        if paid.is_none() {
+            self.cancelled.lock().unwrap().insert(request.intent.to_owned());
+        }
+        paid.map_or(IntentCancelled::Cancelled, IntentCancelled::Captured)
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {

@@ -4,6 +4,7 @@
 
 mod books;
 mod calendar;
+mod cancelling;
 mod dunning;
 mod fixtures;
 mod gateway;
@@ -15,4 +16,5 @@ mod outage;
 mod quarantine;
 mod resolve;
 mod walk;
+mod without_card;
 mod world;

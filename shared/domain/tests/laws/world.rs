@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Timestamp;
 use domain::calendar::seoul_date;
+use domain::cancelling::CancelAt;
 use domain::charge::{Answer, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::cycle::{Outcome, State};
 use domain::resolve::{Next, after_lookup};
 use domain::settle::Report;
-use domain::subscription::{Due, Subscription};
+use domain::subscription::{Due, Status, Subscription};
 
 use crate::books::Books;
 use crate::fixtures::{by_call, by_event, method, minutes, refused, unknown};
@@ -43,6 +44,7 @@ pub struct Seen {
     pub suspended: u32,
     pub terminated: u32,
     pub lapsed: u32,
+    pub cancelled: u32,
 }
 
 pub struct World {
@@ -77,8 +79,12 @@ impl World {
         match self.books.due(self.now) {
             Due::Charge(trigger) => self.charge(trigger, fate),
             Due::Resolve => self.look(fate),
-            due @ (Due::Suspend | Due::Terminate | Due::Lapse) => {
+            due @ (Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse) => {
+                let end = self.books.subscription.cancel_at;
                 self.books.retire(due, self.now);
+                let stopped = self.books.subscription.stopped_at;
+                assert!(due != Due::Cancel || stopped == end, "as of the end that was set, however late the run comes");
+                self.seen.cancelled += u32::from(due == Due::Cancel);
                 self.seen.suspended += u32::from(due == Due::Suspend);
                 self.seen.terminated += u32::from(due == Due::Terminate);
                 self.seen.lapsed += u32::from(due == Due::Lapse);
@@ -101,6 +107,7 @@ impl World {
             self.manual.insert(self.now);
         }
         assert_eq!(live.index, index, "the oldest period first");
+        assert_eq!(self.books.subscription.cancel_at, None, "nothing is charged once its end is set");
         let last = self.numbers.insert(index, live.n);
         assert!(last.is_none_or(|n| n < live.n), "attempt numbers strictly increase");
         self.send(&live, fate);
@@ -185,10 +192,15 @@ impl World {
         }
     }
 
-    pub fn cancel(&mut self) {
-        if let Ok((after, _)) = self.books.subscription.lapsed(self.now) {
-            self.books.replace(after);
+    pub fn cancel(&mut self, at: CancelAt) {
+        self.books.cancel(at, self.now);
+        if self.books.subscription.cancel_at.is_none() {
+            let status = self.books.subscription.status;
+            assert!(matches!(status, Status::Cancelled | Status::Terminated), "it is over: {status:?}");
         }
+        let once = self.books.clone();
+        assert_eq!(self.books.cancel(at, self.now), [], "asking again changes nothing");
+        assert_eq!(self.books, once);
     }
 
     fn look(&mut self, fate: Fate) {

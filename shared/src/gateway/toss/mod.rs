@@ -17,8 +17,8 @@ use reqwest::Client;
 use super::keys::{current, of_version};
 use super::transport::{NoAnswer, send};
 use super::{
-    ApiKey, ApiKeys, Charge, DeleteMethod, Find, Gateway, GatewayError, KeysUnavailable, Refund, RefundAnswer,
-    Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    ApiKey, ApiKeys, CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 use build::Unrenderable;
 use read::Cancelled;
@@ -99,6 +99,11 @@ impl Gateway for Toss {
             Ok(reply) => read::find(&reply, request.order_id),
             Err(NoAnswer) => Lookup::Failed,
         }
+    }
+
+    /// An approval is one call under one order id: nothing of it stays open.
+    async fn cancel_intent(&self, _: &CancelIntent<'_>) -> IntentCancelled {
+        IntentCancelled::Cancelled
     }
 
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::json::{money, owned, text};
 use super::super::transport::Reply;
-use super::super::{GatewayError, Refund, RefundAnswer, Registered};
+use super::super::{GatewayError, RATE_LIMITED, Refund, RefundAnswer, Registered};
 use super::codes::{self, Class};
 use super::issuers;
 
@@ -34,12 +34,13 @@ pub(super) fn charge(reply: &Reply, order_id: &str) -> Answer {
             Lookup::Pending | Lookup::NotFound | Lookup::Failed => unknown(Heard::Error, Some("not_final".into())),
         };
     }
-    let Some(code) = code(reply) else { return unknown(Heard::Error, None) };
+    let slower = (reply.status == 429).then(|| RATE_LIMITED.to_owned());
+    let Some(code) = code(reply) else { return unknown(Heard::Error, slower) };
     match codes::classify(reply.status, &code) {
         Class::Hard => decline(DeclineClass::Hard, code),
         Class::Soft => decline(DeclineClass::Soft, code),
         Class::Config => Answer::Refused { code },
-        Class::Unknown(heard) => unknown(heard, Some(code)),
+        Class::Unknown(heard) => unknown(heard, slower.or(Some(code))),
     }
 }
 

@@ -87,7 +87,7 @@ fn errors_follow_the_table() {
         (error(400, "INVALID_API_KEY"), Answer::Refused { code: "INVALID_API_KEY".into() }),
         (error(400, "DUPLICATED_ORDER_ID"), heard(Heard::Refusal, "DUPLICATED_ORDER_ID")),
         (error(409, "IDEMPOTENT_REQUEST_PROCESSING"), heard(Heard::Nothing, "IDEMPOTENT_REQUEST_PROCESSING")),
-        (error(429, "TOO_MANY"), heard(Heard::Refusal, "TOO_MANY")),
+        (error(429, "TOO_MANY"), heard(Heard::Refusal, "rate_limited")),
         (error(500, "COMMON_ERROR"), heard(Heard::Error, "COMMON_ERROR")),
         (reply(502, "<html>bad gateway</html>"), unknown(Heard::Error, None)),
         (reply(403, "<html>blocked</html>"), unknown(Heard::Error, None)),
