@@ -97,6 +97,8 @@ pub struct Books {
     pub refusals: Vec<Refusal>,
     /// Facts about money: (payment id, kind), and how often each was said.
     pub said: BTreeMap<(String, &'static str), u32>,
+    /// Who ever asked to cancel.
+    pub leavers: BTreeSet<Who>,
     pub violation: Option<Violation>,
 }
 

@@ -43,10 +43,12 @@ impl Setup {
     #[must_use]
     pub fn drawn(rng: &Rng) -> Setup {
         let window = if rng.chance(2_500) { ChargeWindow::parse("09:00-21:00") } else { None };
-        let rate = u32::try_from(rng.range(5, 60)).unwrap();
+        let runners = *rng.pick(&[1, 1, 1, 2, 3]);
+        let rate = u32::try_from(rng.range(5, 80)).unwrap();
+        let hold_factor = *rng.pick(&[0, 0, 2, 5]);
         Setup {
-            runners: *rng.pick(&[1, 1, 1, 2, 3]),
-            settings: Settings { window, toss_rate: rate, stripe_rate: rate, concurrency: *rng.pick(&[1, 4, 16]) },
+            runners,
+            settings: Settings { window, hold_factor, ..Settings::of_accounts(rate, rate, runners) },
             limit: *rng.pick(&[120, 300, 900]) * SECOND,
         }
     }

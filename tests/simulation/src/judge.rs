@@ -83,7 +83,8 @@ fn one(sim: &Sim, who: Who, row: &Subscription, cycles: &[Cycle]) -> Verdict {
     let clean = sim.gateways.bank.lock().unwrap().never_refused(who);
     missed(sim, row, clean)?;
     let refused = books.refusals.iter().any(|r| r.who == who) || !clean;
-    if !matches!(row.status, Status::Active) && !refused {
+    let left = books.leavers.contains(&who);
+    if !matches!(row.status, Status::Active) && !refused && !left {
         return Err(("I2 nothing due is missed", format!("never refused, yet {:?}", row.status)));
     }
     if row.parked {
@@ -114,6 +115,10 @@ fn missed(sim: &Sim, row: &Subscription, clean: bool) -> Verdict {
         return broken("an attempt is still open");
     }
     match row.status {
+        Status::Active if row.cancel_at.is_some() => {
+            let overdue = row.cancel_at.is_some_and(|at| at < recently);
+            if overdue { broken("its end has come and gone") } else { Ok(()) }
+        }
         Status::Active if row.dunning.is_none() || clean => {
             let next = row.period(row.next_index(), seoul_date(now)).map_err(|_| ("calendar", String::new()))?;
             let begins = seoul_midnight(next.start).map_err(|_| ("calendar", String::new()))?;

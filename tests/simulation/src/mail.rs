@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::charge::{Answer, Billable, GatewayName};
-use domain::ids::SubscriptionId;
+use domain::ids::{RunId, SubscriptionId};
 use domain::settle::Hint;
 use shared::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
 
@@ -59,6 +59,10 @@ pub enum Letter {
     Person(Who),
     /// The operators' daily round.
     Operators,
+    /// An operator lets a paused gateway go on.
+    Resume(GatewayName),
+    /// An operator lets a held run go on.
+    Approve(RunId),
     /// A second tick of the schedule, a moment after the first.
     TickAgain,
 }
@@ -87,9 +91,9 @@ impl Mail {
         Some(first.remove())
     }
 
-    /// Whether anything of a kind is under way.
-    pub fn any(&self, wanted: impl Fn(&Letter) -> bool) -> bool {
-        self.letters.values().any(wanted)
+    /// Whether anything of a kind arrives by then.
+    pub fn any(&self, by: i64, wanted: impl Fn(&Letter) -> bool) -> bool {
+        self.letters.range(..(by, u64::MAX)).any(|(_, letter)| wanted(letter))
     }
 }
 
@@ -161,5 +165,12 @@ impl Hints for Queues {
         // As the queue's client does: an open outcome is asked for half a minute later.
         let delay = if hint == Hint::Unknown { 30 * SECOND } else { 0 };
         self.0.enqueue(delay, Letter::Hint { id: subscription.clone(), received: 0 });
+    }
+
+    /// The queue's count is approximate: hints that come later than in a minute are not seen, or every one that was
+    /// delayed for an hour would keep a runner asking for as long.
+    async fn idle(&self) -> bool {
+        let soon = self.0.now() + MINUTE;
+        !self.0.mail.lock().unwrap().any(soon, |letter| matches!(letter, Letter::Hint { .. }))
     }
 }

@@ -3,20 +3,26 @@
 
 use std::sync::{Arc, Mutex};
 
+use domain::cancelling::CancelAt;
 use domain::charge::GatewayName;
 use domain::contact::Contact;
 use domain::event::Actor;
-use domain::ids::RequestId;
+use domain::ids::{RequestId, RunId};
 use domain::onboarding::Verdict;
+use domain::run;
 use domain::subscription::{Status, Subscription};
-use shared::store::typed;
+use shared::store::{Key, Record, typed};
 use shared::usecase::activate_subscription::retry;
+use shared::usecase::approve_run::approve_run;
+use shared::usecase::cancel_subscription::cancel;
+use shared::usecase::change_method::change;
 use shared::usecase::charge_subscription::HTTP_PATIENCE;
 use shared::usecase::decide_application::{Ruling, decide};
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, register};
 use shared::usecase::set_up_method::set_up;
 use shared::usecase::submit_application::{Form, submit};
+use shared::usecase::{run_billing, switch};
 
 use crate::clock::{DAY, HOUR, MINUTE, SECOND};
 use crate::gateway::bank::Habit;
@@ -67,6 +73,7 @@ enum Deed {
     EnterCard(Kind),
     Decide,
     Retry,
+    Cancel(CancelAt),
 }
 
 impl People {
@@ -97,6 +104,8 @@ impl People {
             Deed::EnterCard(kind) => kind.name(),
             Deed::Decide => "decide",
             Deed::Retry => "retry",
+            Deed::Cancel(CancelAt::Now) => "cancel",
+            Deed::Cancel(CancelAt::PeriodEnd) => "cancel later",
         };
         sim.say(what, |what| Step::Did { who, what });
         match deed {
@@ -105,6 +114,7 @@ impl People {
             Deed::EnterCard(kind) => self.enter_card(sim, who, kind),
             Deed::Decide => self.decide(sim, who),
             Deed::Retry => self.retry(sim, who),
+            Deed::Cancel(at) => self.cancel(sim, who, at),
         }
     }
 
@@ -261,6 +271,21 @@ impl People {
     }
 }
 
+impl People {
+    fn cancel(self: &Arc<Self>, sim: &Arc<Sim>, who: Who, at: CancelAt) {
+        let request = self.all.lock().unwrap()[usize::from(who)].request.clone();
+        let Some(request) = request else { return };
+        sim.count(if at == CancelAt::Now { Kind::Cancelled } else { Kind::CancelledLater }, who);
+        sim.books.lock().unwrap().leavers.insert(who);
+        let work = move |process: Process| async move {
+            let context = process.context(Actor::Tenant(request.tenant().to_string())).await;
+            cancel(&process.charging, &context, &request.subscription(), at, None, &[]).await.is_ok()
+        };
+        let people = Arc::clone(self);
+        start(sim, Job::Person, who, HTTP, work, move |sim, _| people.later(sim, who));
+    }
+}
+
 /// What a tenant with this subscription feels like doing.
 fn wish(sim: &Sim, row: &Subscription, pending: bool) -> Deed {
     let often = |n: u32| sim.rng.chance(n);
@@ -279,6 +304,8 @@ fn wish(sim: &Sim, row: &Subscription, pending: bool) -> Deed {
         () if uneasy(row) && often(3_000) => Deed::Retry,
         () if often(800) => card(Kind::CardReplaced),
         () if often(500) => Deed::Retry,
+        () if often(150) => Deed::Cancel(CancelAt::Now),
+        () if often(200) => Deed::Cancel(CancelAt::PeriodEnd),
         () => Deed::Nothing,
     }
 }
@@ -309,7 +336,15 @@ async fn store_card(process: &Process, request: &RequestId, owner: &Owner, gatew
     let address = "127.0.0.1".to_owned();
     let input = Input { gateway, result, holder_name: None, address, per_address: 1_000_000 };
     let context = process.context(Actor::Tenant(request.tenant().to_string())).await;
-    register(charging, &context, owner, input, HTTP_PATIENCE).await.is_ok()
+    let Ok(registered) = register(charging, &context, owner, input, HTTP_PATIENCE).await else { return false };
+    let unused = registered.subscription.as_ref().is_some_and(|s| s.method_id != registered.method.id);
+    if unused && process.sim.rng.below(2) == 0 {
+        let who = process.sim.books.lock().unwrap().number(request.ulid()).unwrap_or(NOBODY);
+        process.sim.count(Kind::CardChanged, who);
+        let id = request.subscription();
+        let _ = change(charging, &context, &id, &registered.method.id, HTTP_PATIENCE).await;
+    }
+    true
 }
 
 fn form(who: Who) -> Form {
@@ -343,9 +378,85 @@ pub fn operators(sim: &Arc<Sim>, count: u16) {
             sim.count(Kind::SecretRotated, NOBODY);
         }
     }
+    for gateway in GatewayName::ALL {
+        if sim.rng.chance(150) {
+            pause(sim, gateway);
+        }
+    }
+    unpark(sim);
     if sim.rng.chance(600) {
         remove_card(sim, u16::try_from(sim.rng.below(u64::from(count))).unwrap());
     }
+}
+
+fn pause(sim: &Arc<Sim>, gateway: GatewayName) {
+    sim.count(Kind::GatewayPaused, NOBODY);
+    let work = move |process: Process| async move {
+        let context = process.context(Actor::Operator("ops".to_owned())).await;
+        let (store, random) = (process.charging.store.as_ref(), process.charging.random.as_ref());
+        switch::pause(store, random, &context, gateway, "check", Vec::new()).await.is_ok()
+    };
+    let long = sim.rng.range(HOUR, 3 * DAY);
+    start(sim, Job::Operator, NOBODY, HTTP, work, move |sim, _| sim.post(long, Letter::Resume(gateway)));
+}
+
+/// An operator lets a gateway go on, and sees to it that it does.
+pub fn resume(sim: &Arc<Sim>, gateway: GatewayName) {
+    let work = move |process: Process| async move {
+        let context = process.context(Actor::Operator("ops".to_owned())).await;
+        let (store, random) = (process.charging.store.as_ref(), process.charging.random.as_ref());
+        switch::resume(store, random, &context, gateway, "checked", Vec::new()).await.is_ok()
+    };
+    let after = move |sim: &Arc<Sim>, end| {
+        if end != End::Well {
+            sim.post(MINUTE, Letter::Resume(gateway));
+        }
+    };
+    start(sim, Job::Operator, NOBODY, HTTP, work, after);
+}
+
+/// Parked subscriptions: an operator asks the gateway's console, and where no money is, puts it back.
+fn unpark(sim: &Arc<Sim>) {
+    let parked: Vec<Subscription> = {
+        let books = sim.books.lock().unwrap();
+        let rows = books.rows.iter().enumerate().filter_map(|(who, row)| Some((who, row.as_ref()?)));
+        let free = |who: usize, row: &Subscription| {
+            let who = u16::try_from(who).unwrap();
+            row.parked && books.captures(who, row.next_index()).next().is_none()
+        };
+        rows.filter(|(who, row)| free(*who, row)).map(|(_, row)| row.clone()).collect()
+    };
+    for row in parked {
+        let work = move |process: Process| async move {
+            let context = process.context(Actor::Operator("ops".to_owned())).await;
+            retry(&process.charging, &context, &row.id, HTTP_PATIENCE).await.is_ok()
+        };
+        start(sim, Job::Operator, NOBODY, HTTP, work, |_, _| {});
+    }
+}
+
+/// Before a tick: an operator finds the day's run held, and lets it go on some time later.
+pub fn look_at_runs(sim: &Arc<Sim>) {
+    if sim.setup.settings.hold_factor == 0 {
+        return;
+    }
+    let id = run_billing::day_run(sim.time.stamp(sim.now()));
+    let runs = sim.copies(&[Key::Run(id.clone())]);
+    let held = |record: &Record| matches!(record, Record::Run(run) if run.status == run::Status::Held);
+    if runs.iter().any(held) {
+        sim.count(Kind::RunHeld, NOBODY);
+        let wait = if sim.calm() { 0 } else { sim.rng.range(0, 6 * HOUR) };
+        sim.post(wait, Letter::Approve(id));
+    }
+}
+
+pub fn approve(sim: &Arc<Sim>, id: RunId) {
+    let work = move |process: Process| async move {
+        let context = process.context(Actor::Operator("ops".to_owned())).await;
+        let (store, random) = (process.charging.store.as_ref(), process.charging.random.as_ref());
+        approve_run(store, &process.queues, random, &context, &id).await.is_ok()
+    };
+    start(sim, Job::Operator, NOBODY, HTTP, work, |_, _| {});
 }
 
 /// A holder takes the card in use away at the gateway.

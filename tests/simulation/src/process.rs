@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use shared::gateway::Gateways;
 use shared::ports::{Context, Random, Vault, VaultError};
 use shared::usecase::Charging;
+use shared::usecase::allowance::Unpaced;
 use tokio::time::Sleep;
 
 use crate::clock::{HOUR, MINUTE, ProcessClock, SECOND};
@@ -46,6 +47,7 @@ impl Process {
             clock: Arc::new(ProcessClock { time: sim.time, skew }),
             random: Arc::new(Chance(Arc::clone(sim))),
             hints: Arc::new(Queues(Arc::clone(sim))),
+            allowance: Arc::new(Unpaced),
         };
         Process { sim: Arc::clone(sim), number, charging, queues: Queues(Arc::clone(sim)) }
     }

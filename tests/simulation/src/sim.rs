@@ -11,7 +11,7 @@ use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use shared::store::memory::Fault;
-use shared::store::{Key, MemoryStore, Record};
+use shared::store::{Commit, Key, MemoryStore, Record, Write};
 use tokio::sync::Notify;
 
 use crate::books::{Books, Names};
@@ -84,7 +84,7 @@ impl Sim {
     /// When a run may first move a subscription that is due at `due`: scheduled charges wait for their window.
     #[must_use]
     pub fn movable(&self, row: &Subscription, due: i64) -> i64 {
-        let charged = row.live.is_none() && row.status == Status::Active;
+        let charged = row.live.is_none() && row.status == Status::Active && row.cancel_at.is_none();
         let suspends = row.dunning.as_ref().is_some_and(|case| self.time.moment(case.deadline) <= due);
         match self.setup.settings.window {
             Some(window) if charged && !suspends => self.opens(window, due),
@@ -231,6 +231,21 @@ impl Sim {
             recent.resize(slot + 1, None);
         }
         recent[slot] = Some((now, before));
+    }
+
+    /// I4: a capture that meets a subscription that has ended is owed back in the same commit.
+    pub fn owed_back(&self, commit: &Commit) {
+        let said = |kind: &str| commit.events.iter().any(|event| event.kind == kind);
+        let ended = commit.writes.iter().find_map(|write| match write {
+            Write::New(Record::Subscription(row)) | Write::Replace(Record::Subscription(row)) => {
+                matches!(row.status, Status::Cancelled | Status::Terminated).then_some(row)
+            }
+            _ => None,
+        });
+        if let Some(row) = ended.filter(|_| said("payment.captured") && !said("payment.refund_owed")) {
+            let who = self.books.lock().unwrap().number(row.id.ulid());
+            self.broken("I4 owed back after the end", who, format!("{row:?}"));
+        }
     }
 
     /// A fact was committed.

@@ -73,7 +73,7 @@ impl ProcessStore {
                 self.sim.broken("the judge's copy", None, format!("{query:?} is not empty"));
             }
         }
-        Ok(Page { records: Vec::new(), next: None })
+        Ok(Page { records: Vec::new(), damaged: Vec::new(), next: None })
     }
 
     /// Rows from the copy that was kept when they were committed: decoding them again only costs time. Some are read
@@ -131,7 +131,7 @@ impl ProcessStore {
                 Some(_) | None => records.push(record),
             }
         }
-        Page { records, next: page.next }
+        Page { records, ..page }
     }
 
     fn applied(&self, commit: &Commit) {
@@ -148,6 +148,7 @@ impl ProcessStore {
         for event in &commit.events {
             sim.said(self.process, event);
         }
+        sim.owed_back(commit);
     }
 }
 
@@ -200,7 +201,7 @@ impl Store for ProcessStore {
         }
         self.travel().await;
         let page = if due { self.behind(page) } else { page };
-        Ok(Page { records: page.records.into_iter().map(|record| self.seen(record)).collect(), next: page.next })
+        Ok(Page { records: page.records.into_iter().map(|record| self.seen(record)).collect(), ..page })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {

@@ -158,7 +158,8 @@ impl Books {
         if live.index != before.next_index() || live.seq != 0 {
             return Err(("I1 the oldest unpaid period first", format!("{:?}, claimed {live:?}", before.paid)));
         }
-        if matches!(before.status, Status::Cancelled | Status::Terminated | Status::Draft) {
+        let over = matches!(before.status, Status::Cancelled | Status::Terminated | Status::Draft);
+        if over || before.cancel_at.is_some() {
             return Err(("I4 nothing after the end", format!("{:?}: {live:?}", before.status)));
         }
         let date = seoul_date(live.started_at);

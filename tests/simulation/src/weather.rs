@@ -80,7 +80,12 @@ kinds! {
     CardReplacedInDunning 0 "card replaced in dunning",
     CardReplacedInFlight 0 "card replaced with an attempt in flight",
     GatewayChanged 0 "card of another gateway",
+    CardChanged 0 "another stored card chosen",
     ManualRetry 0 "manual retry",
+    Cancelled 0 "cancelled at once",
+    CancelledLater 0 "cancelled for the period's end",
+    GatewayPaused 0 "gateway paused by an operator",
+    RunHeld 0 "run held for an operator",
 }
 
 impl Kind {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use domain::calendar::Interval;
+use domain::charge::GatewayName;
 use domain::money::Money;
 use domain::plan::{Plan, RETRY_DAYS};
 use jiff::Timestamp;
@@ -104,6 +105,8 @@ async fn world(seed: u64, config: &Config) -> (Outcome, Arc<Sim>) {
         sim.trace.lock().unwrap().keep_all();
     }
     sell_plans(&sim).await;
+    // Whatever an operator stopped goes on in the calm.
+    GatewayName::ALL.into_iter().for_each(|gateway| sim.post(calm_from + SECOND, Letter::Resume(gateway)));
     let people = Arc::new(People::new(&sim, config.subscriptions, calm_from));
     let mut driver = Driver { sim: Arc::clone(&sim), people, config: *config, last_tick: -TICK };
     driver.run(calm_from + CALM).await;
@@ -183,6 +186,8 @@ impl Driver {
             Letter::Hook { who, hook, tries } => jobs::webhook(sim, who, hook, tries),
             Letter::Person(who) => self.people.act(sim, who),
             Letter::Operators => people::operators(sim, self.config.subscriptions),
+            Letter::Resume(gateway) => people::resume(sim, gateway),
+            Letter::Approve(run) => people::approve(sim, run),
             Letter::TickAgain => jobs::tick(sim),
         }
     }
@@ -191,6 +196,7 @@ impl Driver {
         self.last_tick = now;
         judge::alive(&self.sim, now);
         self.sim.weather.lock().unwrap().gather(now, &self.sim.rng);
+        people::look_at_runs(&self.sim);
         jobs::tick(&self.sim);
         if self.sim.strikes(Kind::TickTwice, crate::trace::NOBODY) {
             self.sim.post(self.sim.rng.range(0, 20 * SECOND), Letter::TickAgain);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard};
 use secrecy::ExposeSecret;
-use shared::gateway::{Charge, REQUEST_VERSION};
+use shared::gateway::{Charge, RATE_LIMITED, REQUEST_VERSION};
 use tokio::sync::oneshot;
 
 use super::{Arrival, Fate, Line, Request, unknown};
@@ -172,7 +172,7 @@ async fn serve(
         None if !sim.gateways.keys(gateway).lock().unwrap().accepts(&request.key_version, sim.now()) => {
             Answer::Refused { code: "EXPIRED_KEY".to_owned() }
         }
-        None if route.limited => unknown(Heard::Refusal, "429"),
+        None if route.limited => unknown(Heard::Refusal, RATE_LIMITED),
         None => match arrive(&sim, gateway, &request, route.fate) {
             Arrival::Answered(answer) => answer,
             Arrival::Runs if route.fate == Fate::ErrorThenEffect => {

@@ -17,8 +17,8 @@ use domain::method::MaskedCard;
 use domain::money::Money;
 use secrecy::{ExposeSecret, SecretString};
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, KeysUnavailable, Refund, RefundAnswer, Register, Registered,
-    SetUp, SetUpAnswer, WindowResult,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, Refund,
+    RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 
 use crate::clock::{DAY, HOUR, SECOND, sleep};
@@ -185,6 +185,19 @@ impl Gateway for Line {
         let found = if self.ask().await { self.look(find) } else { Lookup::Failed };
         self.sim.looked_up(self.name, find.order_id, &found);
         found
+    }
+
+    async fn cancel_intent(&self, request: &CancelIntent<'_>) -> IntentCancelled {
+        if self.name == GatewayName::Toss {
+            return IntentCancelled::Cancelled;
+        }
+        if !self.ask().await {
+            return IntentCancelled::Unknown;
+        }
+        let answer = self.sim.gateways.stripe.lock().unwrap().cancel(request.intent);
+        sleep(self.sim.rng.range(5, 50)).await;
+        // Lost on its way back like any other answer.
+        if self.sim.strikes(Kind::AnswerLost, NOBODY) { IntentCancelled::Unknown } else { answer }
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use domain::charge::{Answer, Capture, Decline, DeclineClass, Heard, Lookup};
 use domain::money::Money;
-use shared::gateway::Find;
+use shared::gateway::{Find, IntentCancelled};
 
 use super::call::Moved;
 use super::{Arrival, Fate, Request, unknown};
@@ -23,6 +23,7 @@ enum Status {
     Processing,
     RequiresMethod,
     Succeeded,
+    Canceled,
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +158,7 @@ impl Server {
             }
             // A 400 with the intent inside: it says that the money was taken before.
             Status::Succeeded => Err(Answer::Captured(intent.capture())),
-            Status::Processing => Err(Answer::Unknown {
+            Status::Processing | Status::Canceled => Err(Answer::Unknown {
                 heard: Heard::Refusal,
                 code: Some("payment_intent_unexpected_state".to_owned()),
                 intent: Some(id.to_owned()),
@@ -250,6 +251,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Cancels an intent that nothing is tried on.
+    pub fn cancel(&mut self, id: &str) -> IntentCancelled {
+        let Some(intent) = self.at(id) else { return IntentCancelled::Unknown };
+        match intent.status {
+            Status::Succeeded => IntentCancelled::Captured(intent.capture()),
+            Status::Processing => IntentCancelled::Unknown,
+            Status::RequiresConfirmation | Status::RequiresMethod | Status::Canceled => {
+                intent.status = Status::Canceled;
+                IntentCancelled::Cancelled
+            }
+        }
+    }
+}
+
 /// What the adapter reads from an intent about the attempt that is looked up.
 fn judge(intent: &Intent, find: &Find<'_>) -> Lookup {
     let earlier = intent.charge.as_ref().is_some_and(|charge| find.known_charges.contains(charge));
@@ -260,5 +276,7 @@ fn judge(intent: &Intent, find: &Find<'_>) -> Lookup {
             Lookup::Found(Answer::Declined(intent.decline()))
         }
         Status::RequiresMethod | Status::RequiresConfirmation => Lookup::NotFound,
+        // Final: it captured nothing and never will.
+        Status::Canceled => Lookup::Found(Answer::Declined(Decline { intent: None, ..intent.decline() })),
     }
 }
