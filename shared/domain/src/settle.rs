@@ -17,6 +17,10 @@ use crate::event::Fact;
 use crate::ids::MethodId;
 use crate::subscription::{Status, Subscription};
 
+/// So many attempts on one cycle came to nothing, the last refused in a way nobody knows: an operator is told, and again
+/// after as many more. It goes on being tried, because the trouble may be the gateway's and end by itself.
+const STUCK_AFTER: u32 = 12;
+
 /// An answer and the attempt it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -201,6 +205,7 @@ pub fn absent(
         .with("index", live.index)
         .with("attempt", live.n)
         .with("code", code.clone().unwrap_or_default());
+    let mut facts = vec![fact];
     let cycle = close(subscription, cycle, live, None)?.with_attempt(terminal(
         &subject(live),
         Outcome::Absent,
@@ -211,6 +216,10 @@ pub fn absent(
     let mut after = subscription.without_live(live);
     if subscription.owes_next(live.index, live.seq) {
         after.absent = after.absent.saturating_add(1);
+        let refused = live.unknown.as_ref().is_some_and(|doubt| doubt.heard == Heard::Refusal);
+        if refused && after.absent.is_multiple_of(STUCK_AFTER) {
+            facts.push(Fact::new("subscription.stuck", subscription.id.as_str()).with("absent", after.absent));
+        }
     }
     let mut after = after.rested(&cycle, live.started_at)?;
     let owed = after.owes_next(live.index, live.seq) && cycle.state == State::Open && !after.parked;
@@ -222,7 +231,7 @@ pub fn absent(
         let earliest = live.started_at.checked_add(pause_after(after.absent)).map_err(|_| OutOfRange)?;
         after.due_at = after.due_at.map(|at| at.max(earliest));
     }
-    Ok(apply(Some(after), Some(cycle), vec![fact], None))
+    Ok(apply(Some(after), Some(cycle), facts, None))
 }
 
 /// How long the next attempt waits after so many on one cycle came to nothing, counted from the start of the last: not at

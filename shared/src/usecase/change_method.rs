@@ -44,7 +44,7 @@ pub async fn change(
     if ended(&subscription) {
         return Err(StartRefused::Ended.into());
     }
-    if !method.chargeable() {
+    if !method.chargeable() || !method.gateway.takes(subscription.amount.currency) {
         return Err(ChargeError::MethodUnusable.into());
     }
     if subscription.method_id == method.id
@@ -88,7 +88,8 @@ pub(super) async fn put_to_use(
     method: &PaymentMethod,
     patience: Duration,
 ) -> Result<(Option<Subscription>, Option<ChargeResult>), StoreError> {
-    let wanted = |s: &Subscription| s.waits_for_card() || s.approved_at.is_none();
+    let fits = |s: &Subscription| method.gateway.takes(s.amount.currency);
+    let wanted = |s: &Subscription| fits(s) && (s.waits_for_card() || s.approved_at.is_none());
     match switch(charging, context, id, method, patience, wanted).await? {
         Some(changed) => Ok((Some(changed.subscription), changed.charge)),
         None => Ok((typed::subscription(charging.store.as_ref(), id).await?, None)),

@@ -60,8 +60,7 @@ pub async fn resolve(
     let keys = gateway.key_versions().await.unwrap_or_default();
     let frozen = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
     let resendable = frozen && loaded.subscription.may_resend();
-    let next =
-        after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
+    let next = after_lookup(&live, &gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
     let left = patience.saturating_sub(begun.elapsed());
     if next == Next::Resend && left < RESEND_AT_LEAST {
         // Whoever has more time sends it: it stays due.
@@ -97,7 +96,7 @@ async fn act(
             // A fresh token and lease: whoever was sending before can no longer report anything but a capture.
             let resent = LiveAttempt {
                 token: stamp::token(charging.random.as_ref()),
-                lease_until: lease_end(live.gateway, context.now),
+                lease_until: lease_end(charging.gateways.get(live.gateway), context.now),
                 unknown: None,
                 ..live
             };

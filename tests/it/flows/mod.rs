@@ -7,6 +7,7 @@ mod cancelling;
 mod ceilings;
 mod changing_cards;
 mod charging;
+mod hostile;
 mod intents;
 mod late_declines;
 mod pace;

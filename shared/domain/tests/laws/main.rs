@@ -8,6 +8,7 @@ mod cancelling;
 mod dunning;
 mod fixtures;
 mod gateway;
+mod hostile;
 mod intents;
 mod life_cycle;
 mod money;
