@@ -12,6 +12,7 @@ mod hostile;
 mod intents;
 mod life_cycle;
 mod money;
+mod new_card;
 mod order;
 mod outage;
 mod quarantine;
