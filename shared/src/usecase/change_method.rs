@@ -52,7 +52,12 @@ pub async fn change(
     {
         return Ok(Changed { subscription, charge: Some(charge) });
     }
-    switch(charging, context, id, &method, patience, |s| !ended(s)).await?.ok_or(StartRefused::Ended.into())
+    match switch(charging, context, id, &method, patience, |s| !ended(s)).await? {
+        Some(changed) => Ok(changed),
+        // Somebody was faster: the subscription ended, or the card is gone.
+        None if ended(&load_subscription(charging, id).await?) => Err(StartRefused::Ended.into()),
+        None => Err(ChargeError::MethodUnusable.into()),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +101,8 @@ pub(super) async fn put_to_use(
     }
 }
 
-/// Changes the card of a subscription for which that is `wanted`, and charges what is owed. `None` when it is not wanted
-/// or there is no such subscription.
+/// Changes the card of a subscription for which that is `wanted`, and charges what is owed. `None` when it is not wanted,
+/// there is no such subscription, or the card is gone.
 async fn switch(
     charging: &Charging,
     context: &Context,
@@ -106,8 +111,10 @@ async fn switch(
     patience: Duration,
     wanted: impl Fn(&Subscription) -> bool + Send,
 ) -> Result<Option<Changed>, StoreError> {
+    let store = charging.store.as_ref();
+    let mut card = method.clone();
     for _ in 0..RACES {
-        let Some(subscription) = typed::subscription(charging.store.as_ref(), id).await?.filter(&wanted) else {
+        let Some(subscription) = typed::subscription(store, id).await?.filter(&wanted) else {
             return Ok(None);
         };
         let current = if subscription.method_id == method.id {
@@ -119,9 +126,16 @@ async fn switch(
                 Err(StartRefused::LiveAttempt) => subscription.with_next_method(method.id.clone(), method.gateway),
                 Err(_) => return Ok(Some(Changed { subscription, charge: None })),
             };
-            match adopt(charging, context, &updated).await {
+            match adopt(charging, context, &updated, &card).await {
                 Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
-                Err(StoreError::Conflict { .. }) => continue,
+                Err(StoreError::Conflict { .. }) => {
+                    match typed::method(store, &method.tenant_id, &method.id).await?.filter(PaymentMethod::chargeable) {
+                        Some(current) => card = current,
+                        // Deleted, or refused for good, by somebody who was faster.
+                        None => return Ok(None),
+                    }
+                    continue;
+                }
                 Err(e) => return Err(e),
             }
         };
@@ -150,10 +164,17 @@ async fn charge_owed(
     })
 }
 
-async fn adopt(charging: &Charging, context: &Context, updated: &Subscription) -> Result<(), StoreError> {
+/// Writes the card's row too, unchanged: deleting a card and putting it to use must not both succeed.
+async fn adopt(
+    charging: &Charging,
+    context: &Context,
+    updated: &Subscription,
+    card: &PaymentMethod,
+) -> Result<(), StoreError> {
     let fact =
         Fact::new("subscription.method_changed", updated.id.as_str()).with("methodId", updated.method_id.as_str());
-    let writes = vec![Write::Replace(Record::Subscription(updated.clone()))];
+    let writes =
+        vec![Write::Replace(Record::Subscription(updated.clone())), Write::Replace(Record::Method(card.clone()))];
     charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await
 }
 

@@ -54,6 +54,8 @@ pub struct Adverse {
     pub ledger: Mutex<Vec<String>>,
     /// Every send: key and time.
     pub sends: Mutex<Vec<(String, Instant)>>,
+    /// Look-ups made.
+    pub asked: AtomicU32,
     /// Look-ups yet to come that see nothing.
     pub blind: AtomicU32,
     /// What recovery is told of it; the published profile of its name unless a test says otherwise.
@@ -79,6 +81,7 @@ impl Adverse {
             replies: Mutex::default(),
             ledger: Mutex::default(),
             sends: Mutex::default(),
+            asked: AtomicU32::new(0),
             blind: AtomicU32::new(0),
             profile: Mutex::new(name.profile()),
             keeps: Mutex::default(),
@@ -218,6 +221,7 @@ impl Gateway for Adverse {
     }
 
     async fn find(&self, find: &Find<'_>) -> Lookup {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let takes = *self.find_takes.lock().unwrap();
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;
