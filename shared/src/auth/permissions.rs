@@ -35,13 +35,14 @@ pub enum Route {
     ListGateways,
     PauseGateway,
     ResumeGateway,
+    SendPaymentGuides,
     ResolveAttempt,
     ListFailedCharges,
     RedriveFailedCharges,
 }
 
 impl Route {
-    pub const ALL: [Route; 22] = [
+    pub const ALL: [Route; 23] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -61,6 +62,7 @@ impl Route {
         Route::ListGateways,
         Route::PauseGateway,
         Route::ResumeGateway,
+        Route::SendPaymentGuides,
         Route::ResolveAttempt,
         Route::ListFailedCharges,
         Route::RedriveFailedCharges,
@@ -88,6 +90,7 @@ impl Route {
             Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
             Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
             Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),
+            Route::SendPaymentGuides => (Method::POST, "/api/v1/ops/gateways/{gateway}/guides", ADMIN),
             Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
             Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
             Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),

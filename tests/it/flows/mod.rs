@@ -4,6 +4,7 @@
 mod adverse;
 mod asked;
 mod charging;
+mod guides;
 mod late_declines;
 mod operators;
 mod pace;
