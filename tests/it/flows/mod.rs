@@ -9,6 +9,7 @@ mod changing_cards;
 mod charging;
 mod deleting;
 mod frozen;
+mod guides;
 mod hostile;
 mod intents;
 mod late_declines;
