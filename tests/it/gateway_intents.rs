@@ -64,6 +64,26 @@ async fn a_bad_line_a_strange_intent_and_a_wrong_key_prove_nothing() {
     assert_eq!(cancel(stranger.as_ref(), &intent).await, IntentCancelled::Unknown);
 }
 
+/// Two attempts on one cycle, both sent: what a frozen worker can do at the real wire.
+#[tokio::test]
+async fn one_intent_captures_once_and_two_intents_are_two_payments() {
+    let house = House::open().await;
+    let gateway = house.gateway(STRIPE);
+    let (card, second, intent) = declined(&house, gateway.as_ref()).await;
+    let third = second.next(Some(intent), None);
+    for attempt in [&third, &second] {
+        captured(gateway.charge(&attempt.charge(&card)).await);
+    }
+    assert_eq!(house.captures(&second).await, 1, "whoever confirms it, and under whatever key");
+    // Without a known intent each attempt creates its own, and nothing at the gateway connects them.
+    let first = house.attempt(STRIPE).await;
+    let second = first.next(None, None);
+    for attempt in [&second, &first] {
+        captured(gateway.charge(&attempt.charge(&card)).await);
+    }
+    assert_eq!(house.captures(&first).await, 2, "the proof of absence is what keeps the second from being sent");
+}
+
 #[tokio::test]
 async fn toss_has_nothing_to_cancel() {
     let house = House::open().await;

@@ -42,7 +42,11 @@ impl Subscription {
             Some(case) => case.declined(days, &missing, unscheduled, now, self.tried())?,
             None => DunningCase::open(days, &missing, now, self.tried())?,
         };
-        Ok((Subscription { due_at: Some(case.due_at()), dunning: Some(case), ..self.clone() }, fact))
+        let (case, due_at) = match self.ends_at()? {
+            Some(end) => (case.tried_next(None), end),
+            None => (case.clone(), case.due_at()),
+        };
+        Ok((Subscription { due_at: Some(due_at), dunning: Some(case), ..self.clone() }, fact))
     }
 
     /// Whether a newly registered card should pay something at once: a first payment or a dunning case is open.
@@ -71,14 +75,16 @@ impl Subscription {
             return Err(StartRefused::LiveAttempt);
         }
         let dunning = match &self.dunning {
+            Some(case) if self.status == Status::Suspended && !self.spent() => Some(case.tried_next(Some(now))),
             Some(case) => Some(case.with_new_card(&self.plan.retry_days, now, self.tried())?),
             None => None,
         };
         let due_at = match (&dunning, self.status) {
             (_, _) if self.parked && self.cancel_at.is_none() => None,
             (Some(case), Status::Active) => Some(case.due_at()),
-            // The first payment is owed again: should the caller die before charging, the next run does it.
+            // It is owed again: should the caller die before charging, the next run does it.
             (_, Status::PendingActivation) if self.approved_at.is_some() && !self.spent() => Some(now),
+            (Some(case), Status::Suspended) if case.next_at.is_some() => self.ends_at()?.map(|end| end.min(now)),
             (Some(_) | None, _) => self.due_at,
         };
         Ok(Subscription { method_id: method, gateway, dunning, due_at, first_decline: None, ..self.clone() })

@@ -1,5 +1,6 @@
 //! A cycle: what one billable owes, its attempts, and its payment once there is one. It is the structural guard
-//! against double billing: one row per (subscription, period, seq), `OPEN -> PAID | VOID | UNCOLLECTIBLE`.
+//! against double billing: one row per (subscription, period, seq), `OPEN -> PAID | VOID | UNCOLLECTIBLE`. Money that
+//! arrives for a cycle closed unpaid makes it PAID too, and is owed back.
 //!
 //! Invariants: amounts are frozen when the row is first written; a paid cycle has exactly one payment and stays paid;
 //! terminal attempts are kept with their raw codes; one number has at most one ordinary record, and beside it one

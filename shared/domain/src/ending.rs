@@ -23,7 +23,8 @@ impl Subscription {
     /// The same as the last decline's consequence; the caller says when it is due.
     pub(crate) fn suspended_unpaid(&self, at: Timestamp) -> (Subscription, Fact) {
         let fact = Fact::new("subscription.suspended", self.id.as_str()).with("status", Status::Suspended.as_str());
-        (Subscription { status: Status::Suspended, stopped_at: Some(at), ..self.clone() }, fact)
+        let dunning = self.dunning.as_ref().map(|case| case.tried_next(None));
+        (Subscription { status: Status::Suspended, stopped_at: Some(at), dunning, ..self.clone() }, fact)
     }
 
     /// Suspended or cancelled for long enough: access ends, nothing is due any more. Its open cycle, if it has one,

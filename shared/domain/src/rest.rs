@@ -74,6 +74,7 @@ impl Subscription {
     fn rests_until(&self, cycle: &Cycle, started_at: Timestamp) -> Result<Option<Timestamp>, OutOfRange> {
         match (self.status, &self.dunning) {
             (Status::Terminated, _) => Ok(None),
+            (Status::Suspended, Some(case)) if case.next_at.is_some() && !self.spent() => Ok(case.next_at),
             (Status::Suspended | Status::Cancelled, _) => Ok(self.ends_at()?.or(self.due_at)),
             (Status::PendingActivation, _) => match self.approved_at {
                 Some(at) if self.first_decline.is_some() => plus_days(at, UNPAID_DAYS).map(Some),

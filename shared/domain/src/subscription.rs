@@ -261,6 +261,10 @@ impl Subscription {
                 Some(_) | None => Due::Nothing,
             },
             (Status::Suspended | Status::Cancelled, _) if self.ends_at()?.is_none_or(|at| at <= now) => Due::Terminate,
+            // A new card nobody has tried yet.
+            (Status::Suspended, Some(case)) if case.next_at.is_some_and(|at| at <= now) && !self.spent() => {
+                Due::Charge(Trigger::Manual)
+            }
             (Status::Suspended | Status::Cancelled | Status::Draft | Status::Terminated, _) => Due::Nothing,
         })
     }

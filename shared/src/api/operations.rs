@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{AttemptBody, attempt_body, live_body};
 use crate::ports::{DeadLetter, DeadQueue};
 use crate::usecase::dead_letters::{Listed, Redriven};
+use crate::usecase::payment_guide::Guided;
 use crate::usecase::resolve_order::Placed;
 
 /// A gateway and what may be sent to it. `status` is `FLOWS`, `PAUSED` (by an operator) or `OPEN` (the breaker is).
@@ -101,6 +102,19 @@ pub fn letters_body(queue: DeadQueue, listed: Listed) -> Value {
 #[must_use]
 pub fn redriven_body(queue: DeadQueue, done: &Redriven) -> Value {
     json!({ "queue": queue.as_str(), "sent": done.sent, "undeleted": done.undeleted, "left": done.left })
+}
+
+/// Whom a call told, by subscription; the links are added to each answer and never stored.
+#[must_use]
+pub fn guides_body(gateway: GatewayName, guided: &Guided) -> Value {
+    let items: Vec<Value> = guided.told.iter().map(|id| json!({ "subscriptionId": id.as_str() })).collect();
+    let mut body = json!({
+        "gateway": gateway, "told": items.len(), "already": guided.already, "open": guided.open, "items": items,
+    });
+    if let Some(next) = &guided.next {
+        body["nextCursor"] = next.as_str().into();
+    }
+    body
 }
 
 #[cfg(test)]

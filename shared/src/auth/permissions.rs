@@ -38,13 +38,14 @@ pub enum Route {
     ListGateways,
     PauseGateway,
     ResumeGateway,
+    SendPaymentGuides,
     ResolveAttempt,
     ListFailedCharges,
     RedriveFailedCharges,
 }
 
 impl Route {
-    pub const ALL: [Route; 24] = [
+    pub const ALL: [Route; 25] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -66,6 +67,7 @@ impl Route {
         Route::ListGateways,
         Route::PauseGateway,
         Route::ResumeGateway,
+        Route::SendPaymentGuides,
         Route::ResolveAttempt,
         Route::ListFailedCharges,
         Route::RedriveFailedCharges,
@@ -95,6 +97,7 @@ impl Route {
             Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
             Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
             Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),
+            Route::SendPaymentGuides => (Method::POST, "/api/v1/ops/gateways/{gateway}/guides", ADMIN),
             Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
             Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
             Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),

@@ -14,7 +14,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use clock::BillingClock;
-pub use settings::{ConfigError, IpAllowList, Settings};
+pub use settings::{ConfigError, IpAllowList, Settings, TransferAccount};
 
 use crate::auth::Tokens;
 use crate::auth::log_in::LogIn;

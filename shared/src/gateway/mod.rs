@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::charge::{Answer, Capture, GatewayName, Heard, Lookup};
+use domain::charge::{Answer, Capture, GatewayName, Heard, Lookup, Profile};
 use domain::method::MaskedCard;
 use domain::money::Money;
 use jiff::Timestamp;
@@ -31,10 +31,16 @@ pub const REQUEST_VERSION: u16 = 1;
 /// The code of every 429, whatever the gateway calls it: nothing was executed as far as it says, but only asking proves it.
 pub const RATE_LIMITED: &str = "rate_limited";
 
-/// What both gateways can do today. No default bodies: a forgotten method must not compile.
+/// What both gateways can do today. No default bodies but the profile's: a forgotten method must not compile.
 #[async_trait]
 pub trait Gateway: Send + Sync {
     fn name(&self) -> GatewayName;
+
+    /// What recovery may rely on here. The adapters of both gateways keep to their published profile; a test may stand in
+    /// for a worse gateway.
+    fn profile(&self) -> Profile {
+        self.name().profile()
+    }
 
     /// The key versions this adapter can sign with; the current one first.
     async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable>;

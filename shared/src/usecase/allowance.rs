@@ -47,6 +47,8 @@ impl Allowance for Unpaced {
 pub fn of_answer(answer: &Answer) -> Said {
     match answer {
         Answer::Unknown { code: Some(code), .. } if code == RATE_LIMITED => Said::Slower,
+        // Not sent for want of a key, or an earlier send under the same key still runs: says nothing about health.
+        Answer::Unknown { heard: Heard::Nothing, code: Some(_), .. } => Said::Unsent,
         Answer::Unknown { heard: Heard::Nothing | Heard::Error, .. } => Said::Outage,
         Answer::Unknown { heard: Heard::Refusal, .. }
         | Answer::Captured(_)

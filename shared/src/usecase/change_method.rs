@@ -44,7 +44,7 @@ pub async fn change(
     if ended(&subscription) {
         return Err(StartRefused::Ended.into());
     }
-    if !method.chargeable() {
+    if !method.chargeable() || !method.gateway.takes(subscription.amount.currency) {
         return Err(ChargeError::MethodUnusable.into());
     }
     if subscription.method_id == method.id
@@ -52,7 +52,12 @@ pub async fn change(
     {
         return Ok(Changed { subscription, charge: Some(charge) });
     }
-    switch(charging, context, id, &method, patience, |s| !ended(s)).await?.ok_or(StartRefused::Ended.into())
+    match switch(charging, context, id, &method, patience, |s| !ended(s)).await? {
+        Some(changed) => Ok(changed),
+        // Somebody was faster: the subscription ended, or the card is gone.
+        None if ended(&load_subscription(charging, id).await?) => Err(StartRefused::Ended.into()),
+        None => Err(ChargeError::MethodUnusable.into()),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,15 +93,16 @@ pub(super) async fn put_to_use(
     method: &PaymentMethod,
     patience: Duration,
 ) -> Result<(Option<Subscription>, Option<ChargeResult>), StoreError> {
-    let wanted = |s: &Subscription| s.waits_for_card() || s.approved_at.is_none();
+    let fits = |s: &Subscription| method.gateway.takes(s.amount.currency);
+    let wanted = |s: &Subscription| fits(s) && (s.waits_for_card() || s.approved_at.is_none());
     match switch(charging, context, id, method, patience, wanted).await? {
         Some(changed) => Ok((Some(changed.subscription), changed.charge)),
         None => Ok((typed::subscription(charging.store.as_ref(), id).await?, None)),
     }
 }
 
-/// Changes the card of a subscription for which that is `wanted`, and charges what is owed. `None` when it is not wanted
-/// or there is no such subscription.
+/// Changes the card of a subscription for which that is `wanted`, and charges what is owed. `None` when it is not wanted,
+/// there is no such subscription, or the card is gone.
 async fn switch(
     charging: &Charging,
     context: &Context,
@@ -105,8 +111,10 @@ async fn switch(
     patience: Duration,
     wanted: impl Fn(&Subscription) -> bool + Send,
 ) -> Result<Option<Changed>, StoreError> {
+    let store = charging.store.as_ref();
+    let mut card = method.clone();
     for _ in 0..RACES {
-        let Some(subscription) = typed::subscription(charging.store.as_ref(), id).await?.filter(&wanted) else {
+        let Some(subscription) = typed::subscription(store, id).await?.filter(&wanted) else {
             return Ok(None);
         };
         let current = if subscription.method_id == method.id {
@@ -118,9 +126,16 @@ async fn switch(
                 Err(StartRefused::LiveAttempt) => subscription.with_next_method(method.id.clone(), method.gateway),
                 Err(_) => return Ok(Some(Changed { subscription, charge: None })),
             };
-            match adopt(charging, context, &updated).await {
+            match adopt(charging, context, &updated, &card).await {
                 Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
-                Err(StoreError::Conflict { .. }) => continue,
+                Err(StoreError::Conflict { .. }) => {
+                    match typed::method(store, &method.tenant_id, &method.id).await?.filter(PaymentMethod::chargeable) {
+                        Some(current) => card = current,
+                        // Deleted, or refused for good, by somebody who was faster.
+                        None => return Ok(None),
+                    }
+                    continue;
+                }
                 Err(e) => return Err(e),
             }
         };
@@ -153,10 +168,17 @@ async fn charge_owed(
     })
 }
 
-async fn adopt(charging: &Charging, context: &Context, updated: &Subscription) -> Result<(), StoreError> {
+/// Writes the card's row too, unchanged: deleting a card and putting it to use must not both succeed.
+async fn adopt(
+    charging: &Charging,
+    context: &Context,
+    updated: &Subscription,
+    card: &PaymentMethod,
+) -> Result<(), StoreError> {
     let fact =
         Fact::new("subscription.method_changed", updated.id.as_str()).with("methodId", updated.method_id.as_str());
-    let writes = vec![Write::Replace(Record::Subscription(updated.clone()))];
+    let writes =
+        vec![Write::Replace(Record::Subscription(updated.clone())), Write::Replace(Record::Method(card.clone()))];
     charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await
 }
 

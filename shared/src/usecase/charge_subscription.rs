@@ -20,7 +20,7 @@ use super::allowance::{Said, of_answer};
 use super::release_intent::{Released, release};
 use super::settle::{Loaded, SettleError, settle_report};
 use super::{Charging, stamp, switch};
-use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
+use crate::gateway::{Charge, Gateway, REQUEST_VERSION, of_resend};
 use crate::ports::{Context, VaultError};
 use crate::store::{Commit, Record, StoreError, Write, typed};
 
@@ -128,8 +128,9 @@ pub async fn charge_with(
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let store = charging.store.as_ref();
-    // Dead, or refused so often of late that trying again would only annoy the card's issuer.
-    if !method.chargeable_at(context.now) {
+    // Dead, refused so often of late that trying again would only annoy its issuer, or of a gateway that does not take
+    // this currency.
+    if !method.chargeable_at(context.now) || !subscription.gateway.takes(subscription.amount.currency) {
         return Err(ChargeError::MethodUnusable);
     }
     let opened = open(charging, method).await?;
@@ -151,12 +152,11 @@ pub async fn charge_with(
     let gateway = charging.gateways.get(subscription.gateway);
     let secret =
         gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
-    let lease = subscription.gateway.profile().timeout.saturating_add(LEASE_MARGIN);
     let claim = Claim {
         trigger,
         token: stamp::token(charging.random.as_ref()),
         now: context.now,
-        lease_until: context.now.saturating_add(lease).unwrap_or(context.now),
+        lease_until: lease_end(gateway, context.now),
         secret,
         request: REQUEST_VERSION,
         intent: cycle.as_ref().and_then(|c| c.intent.clone()),
@@ -255,8 +255,8 @@ async fn send(
     let allowance = &charging.allowance;
     allowance.turn(live.gateway).await;
     // Thawed too late to be heard before the lease ends: somebody may already be looking this attempt up.
-    let profile = live.gateway.profile();
-    let send_by = live.lease_until.saturating_sub(profile.timeout).unwrap_or(live.lease_until);
+    let timeout = charging.gateways.get(live.gateway).profile().timeout;
+    let send_by = live.lease_until.saturating_sub(timeout).unwrap_or(live.lease_until);
     if charging.clock.now().await > send_by {
         allowance.heard(live.gateway, Said::Unsent, Duration::ZERO);
         return silence();
@@ -330,8 +330,8 @@ pub fn account(subscription: &Subscription) -> GatewayName {
     subscription.gateway
 }
 
-/// When an attempt claimed now must have been sent.
+/// How long a claim made now keeps everybody else away.
 #[must_use]
-pub fn lease_end(gateway: GatewayName, now: Timestamp) -> Timestamp {
+pub fn lease_end(gateway: &dyn Gateway, now: Timestamp) -> Timestamp {
     now.saturating_add(gateway.profile().timeout.saturating_add(LEASE_MARGIN)).unwrap_or(now)
 }

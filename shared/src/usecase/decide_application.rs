@@ -160,6 +160,7 @@ async fn from_application(
         .ok_or(DecisionError::PlanGone)?;
     draft(application, &sold, &application.addon_codes, &method, context.now).map_err(|e| match e {
         CreateError::Store(e) => DecisionError::Store(e),
+        CreateError::UnknownMethod => DecisionError::Refused(DecideError::PaymentMethodMissing),
         _ => DecisionError::PlanGone,
     })
 }

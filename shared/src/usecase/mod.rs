@@ -17,6 +17,7 @@ pub mod delete_method;
 pub mod hold_run;
 pub mod owner;
 pub mod park;
+pub mod payment_guide;
 pub mod receive_webhook;
 pub mod recover_charge;
 pub mod register_method;

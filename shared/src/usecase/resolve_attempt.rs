@@ -63,8 +63,7 @@ pub async fn resolve(
     let asked = sendable && lookup == Lookup::NotFound;
     let paused = asked && switch::read(store, live.gateway).await?.paused.is_some();
     let resendable = sendable && !paused;
-    let next =
-        after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
+    let next = after_lookup(&live, &gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
     let left = patience.saturating_sub(begun.elapsed());
     if next == Next::Resend && left < RESEND_AT_LEAST {
         // Whoever has more time sends it: it stays due.
@@ -100,7 +99,7 @@ async fn act(
             // A fresh token and lease: whoever was sending before can no longer report anything but a capture.
             let resent = LiveAttempt {
                 token: stamp::token(charging.random.as_ref()),
-                lease_until: lease_end(live.gateway, context.now),
+                lease_until: lease_end(charging.gateways.get(live.gateway), context.now),
                 unknown: None,
                 ..live
             };

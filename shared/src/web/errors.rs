@@ -6,6 +6,7 @@ use domain::subscription::StartRefused;
 use super::ApiError;
 use crate::gateway::GatewayError;
 use crate::ports::QueueUnavailable;
+use crate::store::StoreError;
 use crate::usecase::approve_run::ApproveRunError;
 use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
@@ -14,6 +15,7 @@ use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
 use crate::usecase::delete_method::DeleteError;
 use crate::usecase::owner::OwnerError;
+use crate::usecase::payment_guide::GuideError;
 use crate::usecase::register_method::RegisterError;
 use crate::usecase::resolve_order::ResolveOrderError;
 use crate::usecase::set_up_method::SetUpError;
@@ -220,6 +222,18 @@ impl From<DeadLettersError> for ApiError {
         match e {
             DeadLettersError::Queue(e) => e.into(),
             DeadLettersError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<GuideError> for ApiError {
+    fn from(e: GuideError) -> Self {
+        match e {
+            GuideError::NotPaused => {
+                ApiError::conflict("gateway_not_paused", "Payments flow; nobody has to pay by transfer.")
+            }
+            GuideError::BadCursor => StoreError::BadCursor.into(),
+            GuideError::Store(e) => e.into(),
         }
     }
 }

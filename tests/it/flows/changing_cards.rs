@@ -148,3 +148,39 @@ async fn what_is_foreign_dead_or_over_is_refused_and_changes_nothing() {
     assert!(matches!(refused, Err(ChangeError::Charge(ChargeError::Refused(StartRefused::Ended)))));
     assert_eq!(world.subscription(&id).await.status, Status::Cancelled);
 }
+
+/// A suspended subscription gets a card, and the request that brought it dies before charging: the run does it, once.
+#[tokio::test]
+async fn a_suspended_subscriptions_new_card_is_tried_by_the_run() {
+    for (act, restored) in [(Act::Take, true), (Act::Soft, false)] {
+        let (world, gateway) = world(GatewayName::Toss).await;
+        let id = onboard(&world, GatewayName::Toss).await;
+        world.travel(world.subscription(&id).await.due_at.unwrap());
+        gateway.then(&[Act::Hard]);
+        run(&world).await;
+        world.travel(world.subscription(&id).await.due_at.unwrap());
+        run(&world).await;
+        let suspended = world.subscription(&id).await;
+        assert_eq!(suspended.status, Status::Suspended);
+        let end = suspended.due_at;
+        world.wait(SignedDuration::from_hours(50));
+        let commits = std::sync::atomic::AtomicU32::new(0);
+        world.store.inject(move |call| {
+            // The card's row, the limits' rows and the switch are written; the claim is not.
+            let Call::Commit(commit) = call else { return None };
+            let switch = commit.writes.iter().any(|w| matches!(w, Write::Replace(Record::Subscription(_))));
+            let n = commits.fetch_add(u32::from(switch), std::sync::atomic::Ordering::SeqCst);
+            (switch && n > 0).then_some(Fault::Unavailable)
+        });
+        let second = card(&world, &id.request(), GatewayName::Toss, "second").await.unwrap();
+        world.store.heal();
+        assert_eq!((second.charge, gateway.sent()), (Some(ChargeResult::Pending), 2));
+        gateway.then(&[act]);
+        run(&world).await;
+        let after = world.subscription(&id).await;
+        assert_eq!((gateway.sent(), after.paid == Some(1), after.method_id), (3, restored, second.method.id));
+        assert_eq!((after.status == Status::Active, after.due_at == end), (restored, !restored));
+        run(&world).await;
+        assert_eq!(gateway.sent(), 3, "tried once");
+    }
+}

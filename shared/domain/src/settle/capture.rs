@@ -39,7 +39,13 @@ pub(super) fn captured(
     };
     let expected = Money { amount: subject.amount, currency: subscription.amount.currency };
     let ours = is_ours(subscription, report, subject.n, capture) && capture.amount == expected;
-    if ours && was_approved(subscription) && before.state == State::Open {
+    let unpaid = match before.state {
+        // Closed unpaid, and the money came after all: it belongs here, and is owed back because the subscription ended.
+        State::Void | State::Uncollectible => has_ended(subscription),
+        State::Open => true,
+        State::Paid(_) => false,
+    };
+    if ours && was_approved(subscription) && unpaid {
         return pay(subscription, before, report, &subject, capture);
     }
     if !subject.live && before.holds_in_quarantine(capture) {

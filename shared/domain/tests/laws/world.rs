@@ -51,6 +51,8 @@ pub struct World {
     pub books: Books,
     pub gateway: Gateway,
     pub now: Timestamp,
+    /// What becomes of a send while the gateway is away.
+    pub away: Fate,
     pub events: Vec<Report>,
     pub frozen: Vec<Call>,
     pub seen: Seen,
@@ -65,6 +67,7 @@ impl World {
             books: Books::approved(gateway),
             gateway: Gateway::new(gateway),
             now: crate::fixtures::birth(),
+            away: Fate::ErrorBefore,
             events: Vec::new(),
             frozen: Vec::new(),
             seen: Seen::default(),
@@ -128,7 +131,7 @@ impl World {
         let before = self.gateway.sent.insert(call.key.clone(), call.bytes.clone());
         assert!(before.is_none_or(|b| b == call.bytes), "one key, one request");
         let gone = || unknown(Heard::Nothing, live);
-        let fate = if self.gateway.up || fate == Fate::Frozen { fate } else { Fate::ErrorBefore };
+        let fate = if self.gateway.up || fate == Fate::Frozen { fate } else { self.away };
         let answer = match fate {
             Fate::Answered => Some(self.execute(&call)),
             Fate::LostOnTheWay => Some(gone()),
@@ -208,7 +211,7 @@ impl World {
         let call = Call::of(&self.books.subscription, &live);
         let lookup = self.gateway.find(&call);
         let resendable = self.books.subscription.may_resend();
-        match after_lookup(&live, &live.gateway.profile(), lookup, resendable, self.now).unwrap() {
+        match after_lookup(&live, &self.gateway.profile, lookup, resendable, self.now).unwrap() {
             Next::Settle(answer) => {
                 self.books.settle(&by_call(&live, answer), self.now);
             }
@@ -230,7 +233,7 @@ impl World {
         self.seen.resends += 1;
         let paid = self.books.cycles.get(&(live.index, live.seq)).is_some_and(|c| c.state != State::Open);
         assert!(!paid, "what is settled is not sent again");
-        assert!(self.now < live.started_at + live.gateway.profile().key_window, "no resend outside the key window");
+        assert!(self.now < live.started_at + self.gateway.profile.key_window, "no resend outside the key window");
         let token = format!("resent {}", self.now);
         let again = LiveAttempt { token, lease_until: self.now + minutes(2), unknown: None, ..live };
         let after = Subscription { live: Some(again.clone()), ..self.books.subscription.clone() };

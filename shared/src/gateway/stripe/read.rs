@@ -71,7 +71,7 @@ pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
     let known = || request.intent.map(str::to_owned);
     let unknown = |heard, code: Option<String>| Answer::Unknown { heard, code, intent: known() };
     if reply.status == 429 {
-        return unknown(Heard::Refusal, Some(RATE_LIMITED.to_owned()));
+        return unknown(Heard::Nothing, Some(RATE_LIMITED.to_owned()));
     }
     let Some(body) = reply.json() else { return unknown(Heard::Error, None) };
     if reply.ok() {
@@ -92,6 +92,8 @@ pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
             charge_id: failure.charge.clone().or_else(|| nested.and_then(|intent| intent.charge)),
         }),
         (401 | 403, _) => Answer::Refused { code: code().unwrap_or_else(|| "unauthorized".into()) },
+        // In flight under this very key, or not even looked at: sending the same again is how to hear.
+        (409 | 429, _) => unknown(Heard::Nothing, code()),
         (400..=499, _) if reply.status != 424 => match nested {
             // A call in the wrong state answers with the intent: perhaps it was paid meanwhile.
             Some(intent) if intent.status == "succeeded" => settled(&intent, request),

@@ -150,9 +150,9 @@ fn other_statuses_never_say_failed() {
         (
             409,
             error(bad, Some("idempotency_key_in_use")),
-            unknown(Heard::Refusal, Some("idempotency_key_in_use"), None),
+            unknown(Heard::Nothing, Some("idempotency_key_in_use"), None),
         ),
-        (429, error(bad, Some("rate_limit")), unknown(Heard::Refusal, Some("rate_limited"), None)),
+        (429, error(bad, Some("rate_limit")), unknown(Heard::Nothing, Some("rate_limited"), None)),
         (424, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),
         (500, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),
         (302, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),

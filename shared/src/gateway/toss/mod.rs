@@ -83,8 +83,8 @@ impl Gateway for Toss {
         };
         let call = match build::approve(&self.base, &key, request) {
             Ok(call) => call,
-            // Frozen with the attempt, so no send of it can ever have happened.
-            Err(Unrenderable::Currency) => return Answer::Refused { code: "currency_not_supported".into() },
+            // One subscription's trouble, which is kept from starting (`GatewayName::takes`): it must not stop the run.
+            Err(Unrenderable::Currency) => return unsent("currency_not_supported"),
             Err(Unrenderable::Version) => return unsent("request_version_gone"),
         };
         match send(&self.client, call).await {

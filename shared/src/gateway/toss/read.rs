@@ -119,6 +119,8 @@ fn issue_refused(reply: &Reply) -> GatewayError {
     match code.as_str() {
         // An authKey that never was, was used up, or was made for another customer.
         "NOT_FOUND_BILLING" | "NOT_MATCHES_CUSTOMER_KEY" => return GatewayError::NotFound,
+        // No billing contract: no card could be registered.
+        "NOT_SUPPORTED_METHOD" => return GatewayError::Config { code },
         refused if codes::refused_at_registration(refused) => return GatewayError::Declined { code },
         _ => {}
     }
@@ -129,8 +131,8 @@ fn other_refusal(status: u16, code: String) -> GatewayError {
     match codes::classify(status, &code) {
         Class::Hard | Class::Soft => GatewayError::Declined { code },
         Class::Config => GatewayError::Config { code },
-        // Temporary although 4xx; the same call with the same key is safe.
-        Class::Unknown(Heard::Refusal) if code != "PROVIDER_ERROR" && status != 429 => GatewayError::Rejected { code },
+        Class::Unknown(Heard::Refusal) if !codes::temporary(&code) => GatewayError::Rejected { code },
+        // The same call with the same key is safe.
         Class::Unknown(_) => GatewayError::Unknown,
     }
 }
