@@ -50,6 +50,15 @@ pub struct Sent {
     pub intent: Option<String>,
 }
 
+/// When an attempt was first sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Send {
+    pub at: i64,
+    pub gateway: GatewayName,
+    pub who: Who,
+    pub index: u32,
+}
+
 /// Money that moved.
 #[derive(Clone, Debug)]
 pub struct Payment {
@@ -61,6 +70,8 @@ pub struct Payment {
     pub payment_id: String,
     pub charge_id: Option<String>,
     pub amount: Money,
+    /// Another amount than was asked for: the gateway's own mistake, which must be held and never applied.
+    pub odd: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +94,8 @@ pub struct Names {
 pub struct Books {
     /// Numbers of subscriptions, by the ULID all ids of one applicant share.
     pub numbers: BTreeMap<String, Who>,
+    /// Writes of subscription rows.
+    pub writes: u64,
     /// The subscription row as last committed.
     pub rows: Vec<Option<Subscription>>,
     pub cycles: BTreeMap<(Who, u32), Cycle>,
@@ -93,6 +106,8 @@ pub struct Books {
     pub methods: BTreeMap<MethodId, Names>,
     pub claims: BTreeMap<(Who, u32, u32), Claim>,
     pub sent: BTreeMap<String, Sent>,
+    /// Every attempt's first send, in order.
+    pub sends: Vec<Send>,
     pub payments: Vec<Payment>,
     pub refusals: Vec<Refusal>,
     /// Facts about money: (payment id, kind), and how often each was said.
@@ -125,8 +140,14 @@ impl Books {
         }
     }
 
-    /// Captures of one cycle.
+    /// Captures of one cycle in the amount that was asked for.
     pub fn captures(&self, who: Who, index: u32) -> impl Iterator<Item = &Payment> {
-        self.payments.iter().filter(move |p| (p.who, p.index) == (who, index))
+        self.payments.iter().filter(move |p| (p.who, p.index) == (who, index) && !p.odd)
+    }
+
+    /// Whether the gateway ever took another amount from somebody than was asked for.
+    #[must_use]
+    pub fn mistaken(&self, who: Who) -> bool {
+        self.payments.iter().any(|p| p.who == who && p.odd)
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod books;
 pub mod clock;
+pub mod drill;
 pub mod gateway;
 mod jobs;
 pub mod judge;

@@ -31,6 +31,7 @@ use crate::process::{End, Process, start};
 use crate::sim::Sim;
 use crate::trace::{Job, NOBODY, Step, Who};
 use crate::weather::Kind;
+use crate::world::Config;
 
 /// API Gateway gives up after 29 s, and so does the function.
 const HTTP: i64 = 29 * SECOND;
@@ -63,6 +64,7 @@ struct Person {
 pub struct People {
     all: Mutex<Vec<Person>>,
     length: i64,
+    quiet: bool,
 }
 
 /// What somebody does next.
@@ -78,7 +80,8 @@ enum Deed {
 
 impl People {
     #[must_use]
-    pub fn new(sim: &Sim, count: u16, length: i64) -> People {
+    pub fn new(sim: &Sim, config: &Config, length: i64) -> People {
+        let count = config.subscriptions;
         let person = |_| Person {
             stage: Stage::New,
             request: None,
@@ -89,10 +92,13 @@ impl People {
         let all = Mutex::new((0..count).map(person).collect());
         // They come over the first days, so that anchors fall around the ends of months.
         for who in 0..count {
-            sim.post(sim.rng.range(0, 6 * DAY), Letter::Person(who));
+            let first_days = if config.quiet { 3 * DAY } else { 6 * DAY };
+            sim.post(sim.rng.range(0, first_days), Letter::Person(who));
         }
-        sim.post(DAY, Letter::Operators);
-        People { all, length }
+        if !config.quiet {
+            sim.post(DAY, Letter::Operators);
+        }
+        People { all, length, quiet: config.quiet }
     }
 
     /// Somebody's turn.
@@ -135,7 +141,7 @@ impl People {
         if row.approved_at.is_none() {
             return Deed::Decide;
         }
-        if sim.calm() {
+        if sim.calm() || self.quiet {
             // An unfinished registration is finished; nobody starts anything new.
             return if pending { Deed::EnterCard(Kind::CardReplaced) } else { Deed::Nothing };
         }
@@ -179,7 +185,7 @@ impl People {
             }
             let gateway = person.gateway;
             let once = person.once.get_or_insert_with(|| {
-                let habit = Habit::drawn(&sim.rng, sim.now(), self.length);
+                let habit = if self.quiet { Habit::Good } else { Habit::drawn(&sim.rng, sim.now(), self.length) };
                 (gateway, sim.gateways.bank.lock().unwrap().enter(who, gateway, habit))
             });
             (person.request.clone(), once.0, once.1.clone())
@@ -304,8 +310,8 @@ fn wish(sim: &Sim, row: &Subscription, pending: bool) -> Deed {
         () if uneasy(row) && often(3_000) => Deed::Retry,
         () if often(800) => card(Kind::CardReplaced),
         () if often(500) => Deed::Retry,
-        () if often(150) => Deed::Cancel(CancelAt::Now),
-        () if often(200) => Deed::Cancel(CancelAt::PeriodEnd),
+        () if often(50) => Deed::Cancel(CancelAt::Now),
+        () if often(70) => Deed::Cancel(CancelAt::PeriodEnd),
         () => Deed::Nothing,
     }
 }
@@ -444,7 +450,7 @@ pub fn look_at_runs(sim: &Arc<Sim>) {
     let runs = sim.copies(&[Key::Run(id.clone())]);
     let held = |record: &Record| matches!(record, Record::Run(run) if run.status == run::Status::Held);
     if runs.iter().any(held) {
-        sim.count(Kind::RunHeld, NOBODY);
+        sim.say("find the run held", |what| Step::Did { who: NOBODY, what });
         let wait = if sim.calm() { 0 } else { sim.rng.range(0, 6 * HOUR) };
         sim.post(wait, Letter::Approve(id));
     }

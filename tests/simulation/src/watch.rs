@@ -8,7 +8,7 @@ use domain::cycle::{Attempt, Cycle, Outcome, State};
 use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
 
-use crate::books::{Books, Claim, Payment, Sent};
+use crate::books::{Books, Claim, Payment, Send, Sent};
 use crate::trace::Who;
 
 /// The attempt a key names.
@@ -41,6 +41,7 @@ impl Books {
             Some(_) => {}
             None => {
                 self.sent.insert(key.to_owned(), sent);
+                self.sends.push(Send { at, gateway, who: named.who, index: named.index });
             }
         }
         Some(named)
@@ -71,6 +72,9 @@ impl Books {
     /// Money moves.
     pub fn captured(&mut self, payment: Payment) {
         let (who, index, at) = (payment.who, payment.index, payment.at);
+        if payment.odd {
+            return self.payments.push(payment);
+        }
         let earlier = self.captures(who, index).next().map(|p| format!("cycle {index}: first {p:?}, then {payment:?}"));
         if let Some(text) = earlier {
             self.broken("I1 one capture per cycle", Some(who), at, text);
@@ -90,6 +94,7 @@ impl Books {
         {
             return;
         }
+        self.writes += 1;
         if let Err((rule, text)) = self.step(who, before.as_ref(), &after, at) {
             self.broken(rule, Some(who), at, text);
         }

@@ -41,6 +41,7 @@ kinds! {
     ErrorThenEffect 80 "5xx at once, the effect minutes later",
     ErrorUnstored 100 "5xx not stored under the key",
     Refusal 80 "unlisted 4xx",
+    WrongAmount 15 "gateway takes another amount than asked",
     Misconfigured 50 "our API key refused",
     GatewayOutageMinutes 150 "gateway outage of minutes",
     GatewayOutageHours 0 "gateway outage of hours",
@@ -85,7 +86,6 @@ kinds! {
     Cancelled 0 "cancelled at once",
     CancelledLater 0 "cancelled for the period's end",
     GatewayPaused 0 "gateway paused by an operator",
-    RunHeld 0 "run held for an operator",
 }
 
 impl Kind {

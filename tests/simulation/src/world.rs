@@ -1,7 +1,8 @@
 //! One seed: its world, its driver, its end. The driver moves virtual time from one thing that happens to the next:
 //! letters as they arrive, ticks of the schedule whenever something is due.
 //!
-//! Ticks in which nothing is due would change nothing and are left out, but for a few.
+//! Ticks in which nothing is due would change nothing and are left out. Where something is due that no tick can move, as
+//! in an outage of days, they become rarer until something moves again; not so in the calm.
 
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct Config {
     /// Days with faults; the calm follows.
     pub days: i64,
     pub faults: bool,
+    /// Everybody has a good card and, once approved, does nothing.
+    pub quiet: bool,
     /// Days from and to which no ticks happen: the outage drill.
     pub no_ticks: Option<(i64, i64)>,
     /// How much of the trace a finding shows.
@@ -46,7 +49,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { subscriptions: 20, days: 90, faults: true, no_ticks: None, lines: 60 }
+        Config { subscriptions: 20, days: 90, faults: true, quiet: false, no_ticks: None, lines: 60 }
     }
 }
 
@@ -107,8 +110,8 @@ async fn world(seed: u64, config: &Config) -> (Outcome, Arc<Sim>) {
     sell_plans(&sim).await;
     // Whatever an operator stopped goes on in the calm.
     GatewayName::ALL.into_iter().for_each(|gateway| sim.post(calm_from + SECOND, Letter::Resume(gateway)));
-    let people = Arc::new(People::new(&sim, config.subscriptions, calm_from));
-    let mut driver = Driver { sim: Arc::clone(&sim), people, config: *config, last_tick: -TICK };
+    let people = Arc::new(People::new(&sim, config, calm_from));
+    let mut driver = Driver { sim: Arc::clone(&sim), people, config: *config, last_tick: -TICK, writes: 0, in_vain: 0 };
     driver.run(calm_from + CALM).await;
     if sim.books.lock().unwrap().violation.is_none() {
         judge::at_the_end(&sim, config.subscriptions).await;
@@ -147,6 +150,9 @@ struct Driver {
     people: Arc<People>,
     config: Config,
     last_tick: i64,
+    /// Writes of subscriptions when the last tick fired, and how many ticks had moved nothing by then.
+    writes: u64,
+    in_vain: u32,
 }
 
 impl Driver {
@@ -194,6 +200,9 @@ impl Driver {
 
     fn tick(&mut self, now: i64) {
         self.last_tick = now;
+        let writes = self.sim.books.lock().unwrap().writes;
+        self.in_vain = if writes == self.writes && !self.sim.calm() { self.in_vain + 1 } else { 0 };
+        self.writes = writes;
         judge::alive(&self.sim, now);
         self.sim.weather.lock().unwrap().gather(now, &self.sim.rng);
         people::look_at_runs(&self.sim);
@@ -220,7 +229,8 @@ impl Driver {
     /// The next moment of the schedule at which something is due.
     fn next_tick(&self, now: i64) -> i64 {
         let Some(due) = self.first_due() else { return i64::MAX };
-        let mut at = on_schedule(due.max(self.last_tick + TICK).max(now));
+        let pause = TICK << self.in_vain.saturating_sub(2).min(4);
+        let mut at = on_schedule(due.max(self.last_tick + pause).max(now));
         while let Some(until) = self.sim.weather.lock().unwrap().no_ticks_until(at) {
             at = on_schedule(until);
         }

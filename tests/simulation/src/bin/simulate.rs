@@ -1,12 +1,14 @@
 //! Runs seeds and prints their figures, or replays one seed with its trace.
 //!
 //! `simulate [seeds=300] [first=1] [days=90] [subscriptions=20] [threads=…] [seed=N] [lines=60] [faults=yes|no] [all=1]`
+//! `simulate drill=SEED` stops all runs for forty days and judges what follows.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its terminal")]
 #![allow(clippy::unwrap_used, reason = "a test program: a panic is its answer")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use simulation::drill;
 use simulation::report::{Batch, run_batch};
 use simulation::world::{Config, inspect};
 
@@ -24,6 +26,18 @@ fn main() -> ExitCode {
         lines: usize::try_from(number("lines", 60)).unwrap_or(60),
         ..standard
     };
+    if words.contains_key("drill") {
+        return match drill::run(number("drill", 1), 40) {
+            Ok(drill) => {
+                println!("{drill}");
+                ExitCode::SUCCESS
+            }
+            Err(what) => {
+                println!("outage drill: {what}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let one = words.get("seed").and_then(|n| n.parse().ok());
     let batch = Batch {

@@ -53,6 +53,8 @@ impl Route {
                 Fate::ErrorUnstored
             } else if strikes(Kind::Refusal) {
                 Fate::Refusal
+            } else if strikes(Kind::WrongAmount) {
+                Fate::Mistake
             } else {
                 Fate::Plain
             },
@@ -204,14 +206,20 @@ fn arrive(sim: &Sim, gateway: GatewayName, request: &Request, fate: Fate) -> Arr
 
 fn finish(sim: &Arc<Sim>, gateway: GatewayName, request: &Request, fate: Fate) -> Answer {
     let now = sim.now();
+    let mut request = request.clone();
+    let asked = request.clone();
+    if fate == Fate::Mistake {
+        request.amount.amount += 1_000;
+    }
+    let (request, fate) = (&request, if fate == Fate::Mistake { Fate::Plain } else { fate });
     let verdict = sim.gateways.bank.lock().unwrap().verdict(&request.token, now, &sim.rng);
     let (answer, moved) = match gateway {
         GatewayName::Toss => sim.gateways.toss.lock().unwrap().finish(request, fate, verdict, now, &sim.rng),
         GatewayName::Stripe => sim.gateways.stripe.lock().unwrap().finish(request, fate, verdict, now),
     };
     match moved {
-        Some(Moved::Captured(capture)) => captured(sim, gateway, request, capture),
-        Some(Moved::Declined(decline)) => declined(sim, gateway, request, decline),
+        Some(Moved::Captured(capture)) => captured(sim, gateway, &asked, capture),
+        Some(Moved::Declined(decline)) => declined(sim, gateway, &asked, decline),
         None => {}
     }
     answer
@@ -235,6 +243,7 @@ fn captured(sim: &Sim, gateway: GatewayName, request: &Request, capture: Capture
         payment_id: capture.payment_id.clone(),
         charge_id: capture.charge_id.clone(),
         amount: capture.amount,
+        odd: capture.amount != request.amount,
     });
     sim.wake.notify_one();
     let event = capture.charge_id.clone().unwrap_or_else(|| capture.payment_id.clone());

@@ -83,6 +83,8 @@ pub enum Fate {
     ErrorThenEffect,
     ErrorUnstored,
     Refusal,
+    /// Another amount is taken.
+    Mistake,
 }
 
 /// What the door says to a request.

@@ -179,7 +179,8 @@ impl Server {
         let known =
             |heard, code: &str| Answer::Unknown { heard, code: Some(code.to_owned()), intent: request.intent.clone() };
         let (answer, moved) = match (fate, before) {
-            (Fate::Plain, Some(before)) => {
+            (Fate::Plain | Fate::Mistake, Some(before)) => {
+                let before = Intent { amount: request.amount, ..before };
                 let (answer, moved) = self.execute(before, verdict);
                 (answer, Some(moved))
             }

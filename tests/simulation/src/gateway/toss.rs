@@ -85,10 +85,12 @@ impl Server {
             Fate::ErrorBefore => (error(), None, true),
             Fate::ErrorUnstored => (error(), None, false),
             Fate::Refusal => (unknown(Heard::Refusal, "PROVIDER_ERROR"), None, true),
-            Fate::Plain | Fate::ErrorAfter | Fate::ErrorThenEffect if self.taken(&request.order_id, now) => {
+            Fate::Plain | Fate::Mistake | Fate::ErrorAfter | Fate::ErrorThenEffect
+                if self.taken(&request.order_id, now) =>
+            {
                 (unknown(Heard::Refusal, "DUPLICATED_ORDER_ID"), None, true)
             }
-            Fate::Plain => {
+            Fate::Plain | Fate::Mistake => {
                 let (answer, moved) = self.execute(request, verdict, now);
                 (answer, Some(moved), true)
             }
