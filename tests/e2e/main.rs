@@ -7,6 +7,7 @@ mod crash;
 mod harness;
 mod journey;
 mod months;
+mod operations;
 mod schedule;
 mod tables;
 mod tenant;
