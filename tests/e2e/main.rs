@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
 mod bad_input;
+mod cancel;
 mod crash;
 mod harness;
 mod journey;
