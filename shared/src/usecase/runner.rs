@@ -145,6 +145,7 @@ impl Runner<'_> {
         };
         let [mut toss, mut stripe] = GatewayName::ALL.map(|gateway| Lane::new(&share, gateway));
         let stopped = tokio::select! {
+            biased;
             stopped = async { tokio::join!(toss.work(), stripe.work()) } => stopped,
             never = share.keep(lease) => never,
         };

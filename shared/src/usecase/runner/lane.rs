@@ -224,6 +224,7 @@ impl<'s> Lane<'s> {
         let (pacer, closes) = (&self.share.pacer, self.share.closes);
         while !pacer.has_room(self.gateway, self.flying.len()) {
             let moved = tokio::select! {
+                biased;
                 Some(moved) = self.flying.next(), if !self.flying.is_empty() => moved,
                 () = pacer.moved(self.gateway) => continue,
                 () = tokio::time::sleep_until(closes) => return,
