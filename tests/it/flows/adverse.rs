@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard, Lookup};
@@ -18,6 +18,7 @@ use shared::gateway::{
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Registration, register};
 use shared::usecase::run_billing;
+use tokio::time::Instant;
 
 use super::world::World;
 
