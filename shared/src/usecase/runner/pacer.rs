@@ -6,7 +6,8 @@
 //! slow down halves the pace at most once a second, and it recovers in ten seconds; time is the runtime's own.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,7 +47,52 @@ struct State {
     taken: VecDeque<Instant>,
     latency: Duration,
     calling: u64,
+    /// Pieces of work begun that have not sent anything yet.
+    unsent: u64,
     said: Vec<Said>,
+}
+
+/// A piece of work's own [`Allowance`]: until its first turn, or its end, the pacer knows that a call is still to come.
+pub(super) struct Ticket {
+    pacer: Arc<Pacer>,
+    gateway: GatewayName,
+    unsent: AtomicBool,
+}
+
+impl Ticket {
+    pub(super) fn new(pacer: &Arc<Pacer>, gateway: GatewayName) -> Ticket {
+        let mut state = pacer.lane(gateway).lock();
+        state.unsent = state.unsent.saturating_add(1);
+        Ticket { pacer: Arc::clone(pacer), gateway, unsent: AtomicBool::new(true) }
+    }
+
+    fn used(&self) {
+        if self.unsent.swap(false, Ordering::Relaxed) {
+            let lane = self.pacer.lane(self.gateway);
+            let mut state = lane.lock();
+            state.unsent = state.unsent.saturating_sub(1);
+            drop(state);
+            lane.moved.notify_one();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.used();
+    }
+}
+
+#[async_trait]
+impl Allowance for Ticket {
+    async fn turn(&self, gateway: GatewayName) {
+        self.pacer.turn(gateway).await;
+        self.used();
+    }
+
+    fn heard(&self, gateway: GatewayName, said: Said, took: Duration) {
+        self.pacer.heard(gateway, said, took);
+    }
 }
 
 impl Pacer {
@@ -86,7 +132,12 @@ impl Pacer {
         begun < state.flying_max() && waiting < (state.rate / 8).max(4)
     }
 
-    /// Resolves when [`Pacer::has_room`] may have changed.
+    /// Whether everything begun has had its first turn: only then is the last turn taken the last.
+    pub(super) fn all_sent(&self, gateway: GatewayName) -> bool {
+        self.lane(gateway).lock().unsent == 0
+    }
+
+    /// Resolves when [`Pacer::has_room`] or [`Pacer::all_sent`] may have changed.
     pub async fn moved(&self, gateway: GatewayName) {
         self.lane(gateway).moved.notified().await;
     }
@@ -109,6 +160,7 @@ impl Lane {
             taken: VecDeque::new(),
             latency: FIRST_LATENCY,
             calling: 0,
+            unsent: 0,
             said: Vec::new(),
         };
         Lane { state: Mutex::new(state), moved: Notify::new() }
