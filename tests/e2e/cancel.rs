@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Stack, morning_after};
+use crate::harness::{Answer, Applicant, Stack, morning_after};
 use crate::tokens::tenant_token;
 
 async fn cancel(stack: &Stack, id: &str, token: &str, body: Value) -> Answer {
@@ -81,34 +81,54 @@ async fn in_dunning_another_card_pays_or_leaving_voids_what_was_owed() {
     assert_eq!(retry.problem(409), "subscription_ended");
 }
 
-/// A Stripe cycle with an open PaymentIntent moves to Toss: the intent is cancelled first.
+/// A subscription whose renewal Stripe declined: its id, its tenant's token, its applicant and its customer there.
+async fn declined_on_stripe(stack: &Stack) -> (Applicant, String, String, String) {
+    let (applicant, id) = stack.onboard("stripe", "starter").await;
+    let token = tenant_token(stack, &applicant.tenant).await;
+    let payment = stack.captures(&id).await[0]["paymentId"].as_str().unwrap().to_owned();
+    let first = at_stripe(stack, &format!("/v1/payment_intents/{payment}")).await;
+    let bad = "pm_card_chargeDeclinedInsufficientFunds";
+    stack.own(Method::POST, "/behaviour", json!({ "paymentMethod": first["payment_method"], "card": bad })).await;
+    stack.run(morning_after(&stack.subscription(&id).await)).await;
+    let customer = first["customer"].as_str().unwrap().to_owned();
+    assert_eq!(intents(stack, &customer).await, ["requires_payment_method", "succeeded"], "newest first");
+    (applicant, id, token, customer)
+}
+
+async fn at_stripe(stack: &Stack, path: &str) -> Value {
+    let request = stack.http.get(format!("{}{path}", stack.sandbox)).bearer_auth("sk_test_reader");
+    stack.send(request).await.expect(200)
+}
+
+/// What became of a customer's PaymentIntents, the newest first.
+async fn intents(stack: &Stack, customer: &str) -> Vec<String> {
+    let list = at_stripe(stack, &format!("/v1/payment_intents?customer={customer}&limit=100")).await;
+    list["data"].as_array().unwrap().iter().map(|intent| intent["status"].as_str().unwrap().to_owned()).collect()
+}
+
 #[tokio::test]
 async fn an_open_payment_intent_is_cancelled_before_the_other_gateway_charges() {
     let stack = Stack::new();
-    let (applicant, id) = stack.onboard("stripe", "starter").await;
-    let token = tenant_token(&stack, &applicant.tenant).await;
-    let spare = stack.register_toss(&applicant, &token, "approved").await.expect(201)["id"].clone();
-    let payment = stack.captures(&id).await[0]["paymentId"].as_str().unwrap().to_owned();
-    let read =
-        |path: String| stack.send(stack.http.get(format!("{}{path}", stack.sandbox)).bearer_auth("sk_test_reader"));
-    let first = read(format!("/v1/payment_intents/{payment}")).await.expect(200);
-    let bad = "pm_card_chargeDeclinedInsufficientFunds";
-    let decline = json!({ "paymentMethod": first["payment_method"], "card": bad });
-    stack.own(Method::POST, "/behaviour", decline).await;
-    stack.run(morning_after(&stack.subscription(&id).await)).await;
-    let customer = first["customer"].as_str().unwrap();
-    let open = || async {
-        let list = read(format!("/v1/payment_intents?customer={customer}&limit=100")).await.expect(200);
-        let statuses = list["data"].as_array().unwrap().iter().map(|i| i["status"].as_str().unwrap().to_owned());
-        statuses.collect::<Vec<_>>()
-    };
-    assert_eq!(open().await, ["requires_payment_method", "succeeded"], "newest first");
-    let paid = change(&stack, &id, &token, json!({ "paymentMethodId": spare })).await.expect(200);
-    assert_eq!(paid["charge"], "SUCCEEDED", "{paid:#}");
-    assert_eq!(open().await, ["canceled", "succeeded"]);
+    let (applicant, id, token, customer) = declined_on_stripe(&stack).await;
+    let spare = stack.register_toss(&applicant, &token, "insufficient_funds").await.expect(201);
+    assert_eq!(spare["charge"], "DECLINED", "it is charged at once: {spare:#}");
+    assert_eq!(intents(&stack, &customer).await, ["canceled", "succeeded"]);
+    behave(&stack, &applicant.customer_key, "approved").await;
+    let paid = stack.post(&format!("/billing/subscriptions/{id}/retry"), Some(&token), json!({})).await.expect(200);
+    assert_eq!(paid["status"], "ACTIVE");
     let captures = stack.captures(&id).await;
     let gateways: Vec<_> = captures.iter().map(|c| c["gateway"].as_str().unwrap()).collect();
     assert_eq!(gateways, ["stripe", "toss"], "each period once");
+}
+
+#[tokio::test]
+async fn an_open_payment_intent_is_cancelled_with_its_subscription() {
+    let stack = Stack::new();
+    let (_, id, token, customer) = declined_on_stripe(&stack).await;
+    let left = cancel(&stack, &id, &token, json!({ "at": "NOW" })).await.expect(200);
+    assert_eq!(left["status"], "CANCELLED", "{left:#}");
+    assert_eq!(intents(&stack, &customer).await, ["canceled", "succeeded"]);
+    assert_eq!(stack.cycles(&id).await[1]["status"], "VOID");
 }
 
 #[tokio::test]
