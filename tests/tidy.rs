@@ -172,3 +172,29 @@ fn policies_name_what_they_allow() {
         }
     }
 }
+
+/// The alarms of the template: (logical id, properties).
+fn alarms() -> Vec<(String, Value)> {
+    let template = template();
+    let resources = template["Resources"].as_mapping().expect("Resources").clone();
+    let alarms = resources.into_iter().filter(|(_, v)| v["Type"].as_str() == Some("AWS::CloudWatch::Alarm"));
+    alarms.map(|(k, v)| (k.as_str().unwrap().to_owned(), v["Properties"].clone())).collect()
+}
+
+#[test]
+fn every_alert_has_an_alarm_and_every_alarm_an_entry_in_the_runbook() {
+    let alarms = alarms();
+    let mut counted = Vec::new();
+    for (_, properties) in alarms.iter().filter(|(_, p)| p["MetricName"].as_str() == Some("Alerts")) {
+        counted.push(properties["Dimensions"][0]["Value"].as_str().unwrap().to_owned());
+    }
+    counted.sort();
+    assert_eq!(counted, shared::usecase::stamp::ALERTS, "alarms count what is logged as an alert");
+    let runbook = fs::read_to_string(root().join("infra/runbook.md")).unwrap();
+    for (id, properties) in &alarms {
+        let Value::Tagged(name) = &properties["AlarmName"] else { panic!("{id}: the name starts with the stage") };
+        let name = name.value.as_str().unwrap().strip_prefix("${Stage}-").unwrap();
+        assert!(runbook.contains(&format!("`{name}`")), "{id}: infra/runbook.md does not say what to do");
+        assert!(!properties["AlarmActions"].is_null(), "{id} tells nobody");
+    }
+}

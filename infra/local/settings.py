@@ -84,6 +84,8 @@ class Settings:
             "TimeTravel": "allowed",
             "ScheduleState": "DISABLED",
             "ChargeWindow": "off",
+            "HoldFactor": "0",  # time travel makes every run a jump
+            "TransferAccount": "SandboxBank|000-0000-0000|MindGarden",
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import settings as stack_settings
@@ -173,6 +174,18 @@ def command_e2e(settings, arguments):
     suites.end_to_end(up, down, arguments.auth, arguments.filter)
 
 
+def command_restart_emulator(_settings, arguments):
+    import cloud
+
+    settings = stack_settings.Settings(
+        home=Path(arguments.home), stage=arguments.stage, emulator_port=arguments.emulator_port,
+        sandbox_port=arguments.sandbox_port, enforce_iam=arguments.auth,
+    )
+    in_environment(settings)
+    cloud.emulator(settings).stop()
+    cloud.start_emulator(settings, tools.stack_python(settings.tools))
+
+
 def command_sdk_check(settings, _arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -223,6 +236,12 @@ def parser():
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")
     command.add_argument("filter", nargs="*", help="names of tests, as cargo test takes them")
+    command = add("restart-emulator", command_restart_emulator, "Stop a suite's emulator and start it on what it saved.")
+    command.add_argument("home")
+    command.add_argument("stage")
+    command.add_argument("emulator_port", type=int)
+    command.add_argument("sandbox_port", type=int)
+    command.add_argument("--auth", action="store_true")
     add("sdk-check", command_sdk_check, "Let Stripe's own SDK talk to the gateway sandbox.")
     add("validate", command_validate, "Check template.yaml with SAM's linter.")
     command = add("package", command_package, "Build the arm64 zips of the shipped profile into dist/.")

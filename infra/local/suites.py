@@ -4,6 +4,7 @@ and SAM's linter. Each cleans up after itself, whatever happens."""
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def end_to_end(up, down, enforce_iam, names):
     passed = False
     try:
         variables = up(settings, with_journey=False, for_tests=True)
+        variables |= {"RESTART_EMULATOR": restart_command(settings)}
         step("running the end-to-end suite" + (" with roles enforced" if enforce_iam else ""))
         # One after the other: they share a clock and compare whole tables.
         tools.cargo("test", "--workspace", "--test", "e2e", "--", "--test-threads=1", *names, env=settings.tool_env() | variables)
@@ -42,6 +44,13 @@ def end_to_end(up, down, enforce_iam, names):
             shutil.rmtree(settings.home, ignore_errors=True)
         else:
             say(f"logs of the stack: {settings.home}")
+
+
+def restart_command(settings):
+    """What a test runs to stop the emulator and start it again on what it saved. Paths of a checkout hold no blanks."""
+    command = [sys.executable, str(HERE / "stack.py"), "restart-emulator", str(settings.home), settings.stage]
+    command += [str(settings.emulator_port), str(settings.sandbox_port)]
+    return " ".join(command + (["--auth"] if settings.enforce_iam else []))
 
 
 def stripe_sdk(directory):

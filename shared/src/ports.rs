@@ -27,6 +27,9 @@ pub trait Random: Send + Sync {
 #[async_trait]
 pub trait Hints: Send + Sync {
     async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint);
+
+    /// Whether no hint waits or is being worked on: only then is a run over. False when the queue does not say.
+    async fn idle(&self) -> bool;
 }
 
 /// One runner's share of a run, as carried by the `billing-shards` queue.
@@ -80,4 +83,70 @@ pub enum VaultError {
     Unavailable,
     #[error("the ciphertext does not open")]
     Refused,
+}
+
+/// Which dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadQueue {
+    FailedCharges,
+    BillingShards,
+}
+
+impl DeadQueue {
+    pub const ALL: [DeadQueue; 2] = [DeadQueue::FailedCharges, DeadQueue::BillingShards];
+
+    /// Name of the queue its messages came from, without the stage.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeadQueue::FailedCharges => "failed-charges",
+            DeadQueue::BillingShards => "billing-shards",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<DeadQueue> {
+        DeadQueue::ALL.into_iter().find(|queue| queue.as_str() == text)
+    }
+}
+
+/// A message nobody could work on. No `Debug`: whatever made it unworkable may be in its body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub id: String,
+    pub body: String,
+    /// When it was sent to the queue it came from, wall clock.
+    pub sent_at: Option<Timestamp>,
+    /// Names this delivery of it.
+    pub receipt: String,
+}
+
+/// The dead-letter queues. Receiving hides a message from others for a while; it is gone only once deleted.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// About how many there are.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    async fn count(&self, queue: DeadQueue) -> Result<u64, QueueUnavailable>;
+
+    /// Up to ten messages, hidden from others for `hidden`; none when there are none to be had now.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    async fn receive(&self, queue: DeadQueue, hidden: std::time::Duration)
+    -> Result<Vec<DeadLetter>, QueueUnavailable>;
+
+    /// Shows a received message to others at once. Failing only means that it shows later.
+    async fn give_back(&self, queue: DeadQueue, letter: &DeadLetter);
+
+    /// Sends the message to the queue it came from, again.
+    ///
+    /// # Errors
+    /// When that queue does not take it.
+    async fn send_again(&self, queue: DeadQueue, letter: &DeadLetter) -> Result<(), QueueUnavailable>;
+
+    /// # Errors
+    /// When the queue does not answer: the message shows again.
+    async fn delete(&self, queue: DeadQueue, letter: &DeadLetter) -> Result<(), QueueUnavailable>;
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::harness::{Stack, morning_after, var};
 
 /// Processes of one function of this stage, found by the name Lambda gives them in their environment.
-fn processes(function: &str) -> Vec<String> {
+pub fn processes(function: &str) -> Vec<String> {
     let stage = format!("STAGE={}", var("STAGE"));
     let endpoint = format!("AWS_ENDPOINT_URL={}", var("AWS_ENDPOINT_URL"));
     let mut found = Vec::new();

@@ -11,4 +11,5 @@ mod schedule;
 mod tables;
 mod tenant;
 mod tokens;
+mod under_fire;
 mod webhooks;

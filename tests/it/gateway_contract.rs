@@ -88,10 +88,10 @@ async fn what_never_arrived_is_not_found_and_a_resend_charges_it_once() {
     for (name, fault, wanted) in [
         (GatewayName::Toss, "drop_before", Heard::Nothing),
         (GatewayName::Toss, "error_before", Heard::Error),
-        (GatewayName::Toss, "rate_limited", Heard::Refusal),
+        (GatewayName::Toss, "rate_limited", Heard::Nothing),
         (GatewayName::Stripe, "drop_before", Heard::Nothing),
         (GatewayName::Stripe, "error_before", Heard::Error),
-        (GatewayName::Stripe, "rate_limited", Heard::Refusal),
+        (GatewayName::Stripe, "rate_limited", Heard::Nothing),
     ] {
         let (gateway, card, attempt) = (house.gateway(name), house.card(name).await, house.attempt(name).await);
         house.fault(name, "charge", fault).await;

@@ -4,11 +4,13 @@
 mod flows;
 mod gateway_contract;
 mod gateway_house;
+mod gateway_intents;
 mod gateway_refunds;
 mod gateway_registration;
 mod gateway_script;
 mod gateway_transport;
 mod gateway_webhook;
+mod pacer;
 mod store_checks;
 mod store_conformance;
 mod store_faults;

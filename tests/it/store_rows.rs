@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::charge::GatewayName;
 use domain::cycle::{Cycle, Outcome, Payment, State};
+use domain::method::PaymentMethod;
 use domain::subscription::Subscription;
 use serde_json::Value;
 use shared::store::memory::{Call, Fault};
@@ -26,6 +27,28 @@ fn a_subscription_at_its_busiest_stays_under_one_kilobyte() {
     assert!(bytes < 1_024, "{bytes} bytes");
     let quiet = stored_size(&subscription().into());
     assert!(quiet < 700, "{quiet} bytes");
+}
+
+#[test]
+fn a_card_at_its_ceiling_stays_under_one_kilobyte_and_says_so_when_read_back() {
+    let tenant = subscription().tenant_id;
+    let sealed = || domain::method::Sealed { kid: "k-2026-11".into(), data: "x".repeat(120) };
+    let card = PaymentMethod { token: sealed(), customer: sealed(), holder_name: Some(sealed()), ..method(&tenant) };
+    let card = (0..20).fold(card, |card, n| card.declined(t(n * 86_400)));
+    assert!(!card.chargeable_at(t(20 * 86_400)));
+    let bytes = stored_size(&card.clone().into());
+    assert!(bytes < 1_024, "{bytes} bytes");
+    let item = rows::encode(&card.clone().into(), 1, WRITER).unwrap();
+    let read = rows::decode(Table::Method, item).unwrap();
+    assert_eq!(read, Record::Method(PaymentMethod { version: 1, ..card }));
+}
+
+#[test]
+fn a_subscription_with_its_end_set_reads_back() {
+    let row = Subscription { cancel_at: Some(t(86_400)), due_at: Some(t(86_400)), version: 1, ..subscription() };
+    let item = rows::encode(&row.clone().into(), 1, WRITER).unwrap();
+    assert_eq!(item["cancelAt"].as_i64(), Some(t(86_400).as_millisecond()));
+    assert_eq!(rows::decode(Table::Subscription, item).unwrap(), Record::Subscription(row));
 }
 
 #[test]
@@ -56,6 +79,7 @@ fn golden(name: &str) -> Item {
         "subscription" => include_str!("store_golden/subscription.json"),
         "subscription_minimal" => include_str!("store_golden/subscription_minimal.json"),
         "cycle" => include_str!("store_golden/cycle.json"),
+        "method" => include_str!("store_golden/method.json"),
         _ => include_str!("store_golden/application.json"),
     };
     serde_json::from_str(text).unwrap()
@@ -83,6 +107,9 @@ fn rows_already_stored_still_read() {
     let Record::Cycle(row) = reread("cycle", Table::Cycle) else { panic!("kind") };
     assert_eq!((row.index, row.seq, row.version, row.attempts.len()), (3, 0, 2, 2));
     assert!(matches!(row.state, State::Paid(payment) if payment.payment_id == "tviva20261201abc"));
+
+    let Record::Method(row) = reread("method", Table::Method) else { panic!("kind") };
+    assert_eq!((row.version, row.declined_at.len(), row.chargeable_at(t(0))), (1, 0, true));
 
     let Record::Application(row) = reread("application", Table::Application) else { panic!("kind") };
     assert_eq!((row.version, row.contact), (3, contact()));

@@ -80,6 +80,7 @@ pub fn subscription() -> Subscription {
         dunning: None,
         approved_at: Some(t(-86_400)),
         stopped_at: None,
+        cancel_at: None,
         first_decline: None,
         parked: false,
         created_at: t(-86_500),
@@ -212,6 +213,7 @@ pub fn method(tenant: &TenantId) -> PaymentMethod {
         holder_name: None,
         token_hash: unique("hash"),
         created_at: t(1),
+        declined_at: Vec::new(),
         version: 0,
     }
 }

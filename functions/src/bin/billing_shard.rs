@@ -1,6 +1,6 @@
 //! A billing runner (SQS `billing-shards`): charges its share of what is due until nothing can move.
 //!
-//! May touch: the charge set; `subscription` (index `due`); writes `run` and `control`; sends to `billing-shards`.
+//! May touch: the charge set; `subscription` (index `due`); writes `run` and `control`; sends to `billing-shards`; counts `failed-charges`.
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
@@ -9,9 +9,6 @@ use shared::jobs::{Delivery, JobError, serve_sqs};
 use shared::ports::{ShardMessage, Shards};
 use shared::usecase::Charging;
 use shared::usecase::runner::{Runner, Settings};
-
-/// Charges in flight at once: 25 a second at three seconds each, with room.
-const CONCURRENCY: usize = 96;
 
 struct App {
     charging: Charging,
@@ -22,13 +19,11 @@ struct App {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
-    // Four fifths of the account's rate; HTTP charges, lookups and re-reads share the rest (design.md §6).
-    let share = |rate: u32| (rate.saturating_mul(4) / 5 / env.settings.runners.max(1)).max(1);
+    let config = &env.settings;
     let settings = Settings {
-        window: env.settings.charge_window,
-        toss_rate: share(env.settings.toss_rate),
-        stripe_rate: share(env.settings.stripe_rate),
-        concurrency: CONCURRENCY,
+        window: config.charge_window,
+        hold_factor: config.hold_factor,
+        ..Settings::of_accounts(config.toss_rate, config.stripe_rate, config.runners)
     };
     serve_sqs(App { charging: env.charging()?, shards: env.shards(), settings }, handle).await
 }

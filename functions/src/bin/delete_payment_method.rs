@@ -1,7 +1,7 @@
 //! `DELETE /billing/payment-methods/{id}`: forgets a card that nothing uses.
 //!
-//! May touch: writes `ops_payment_method` and `ops_audit_log`; reads `subscription` (index `by_tenant`) and `control`
-//! (time travel); secrets of both gateways and `data-key`.
+//! May touch: writes `ops_payment_method` and `ops_audit_log`; reads `subscription` and `control` (time travel); secrets of
+//! both gateways and `data-key`.
 use std::sync::Arc;
 
 use domain::ids::MethodId;

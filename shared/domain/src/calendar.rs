@@ -117,6 +117,12 @@ impl ChargeWindow {
         let local = at.to_zoned(zone()).time();
         self.from <= local && local < self.to
     }
+
+    /// Whether it opens later on the Seoul day of `at`.
+    #[must_use]
+    pub fn opens_later(&self, at: Timestamp) -> bool {
+        at.to_zoned(zone()).time() < self.from
+    }
 }
 
 #[cfg(test)]

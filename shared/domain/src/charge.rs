@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{MethodId, SubscriptionId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +34,15 @@ impl GatewayName {
         GatewayName::ALL.into_iter().find(|g| g.as_str() == text)
     }
 
+    /// Whether a charge in this currency can be rendered for it. Toss bills cards in won (facts/toss-payments.md §2).
+    #[must_use]
+    pub fn takes(self, currency: Currency) -> bool {
+        match self {
+            GatewayName::Toss => currency == Currency::KRW,
+            GatewayName::Stripe => true,
+        }
+    }
+
     /// How this gateway treats keys, errors and lookups. Recovery decides by it (design.md §5).
     #[must_use]
     pub fn profile(self) -> Profile {
@@ -44,6 +53,7 @@ impl GatewayName {
                 replays_errors: true,
                 absent_after_refusal: SignedDuration::from_mins(1),
                 absent_after_error: SignedDuration::from_hours(1),
+                finds: true,
                 timeout: SignedDuration::from_secs(65),
             },
             // Stripe: keys may be pruned after 24 h and are then a new request; 402 and 500 are replayed.
@@ -52,6 +62,7 @@ impl GatewayName {
                 replays_errors: true,
                 absent_after_refusal: SignedDuration::from_hours(1),
                 absent_after_error: SignedDuration::from_hours(1),
+                finds: true,
                 timeout: SignedDuration::from_secs(65),
             },
         }
@@ -61,14 +72,19 @@ impl GatewayName {
 /// What recovery may rely on at one gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// How long after the first send the same key may be sent again.
+    /// How long after the first send the same key may be sent again: shorter than the gateway keeps it by more than a
+    /// lease, because a send decided on now arrives later.
     pub key_window: SignedDuration,
-    /// Whether error answers are stored under the key and come back on a resend.
+    /// Whether error answers are stored under the key and come back on a resend. Nothing is resent after an error either
+    /// way: stored, it would only come back; not stored, the resend could be a second charge.
     pub replays_errors: bool,
     /// Between two empty lookups that prove absence, when the gateway had answered 4xx.
     pub absent_after_refusal: SignedDuration,
     /// The same when it had answered anything else, or nothing.
     pub absent_after_error: SignedDuration,
+    /// Whether it can be asked by our id. One that cannot is sent the same bytes again inside the key window; after it,
+    /// only an event or an operator can say what became of the attempt.
+    pub finds: bool,
     /// The client's limit for one charge call.
     pub timeout: SignedDuration,
 }

@@ -1,5 +1,6 @@
 //! A cycle: what one billable owes, its attempts, and its payment once there is one. It is the structural guard
-//! against double billing: one row per (subscription, period, seq), `OPEN -> PAID | VOID | UNCOLLECTIBLE`.
+//! against double billing: one row per (subscription, period, seq), `OPEN -> PAID | VOID | UNCOLLECTIBLE`. Money that
+//! arrives for a cycle closed unpaid makes it PAID too, and is owed back.
 //!
 //! Invariants: amounts are frozen when the row is first written; a paid cycle has exactly one payment and stays paid;
 //! terminal attempts are kept with their raw codes; one number has at most one ordinary record, and beside it one
@@ -172,16 +173,26 @@ impl Cycle {
         self
     }
 
-    /// Gives an open cycle up, when its subscription is terminated. `None` when it was paid or closed before.
+    /// Gives an open cycle up, when its subscription is terminated unpaid. `None` when it was paid or closed before.
     #[must_use]
     pub fn uncollectible(&self) -> Option<(Cycle, Fact)> {
+        self.closed(State::Uncollectible, "cycle.uncollectible")
+    }
+
+    /// Nobody owes it any more, because its subscription was cancelled. `None` when it was paid or closed before.
+    #[must_use]
+    pub fn voided(&self) -> Option<(Cycle, Fact)> {
+        self.closed(State::Void, "cycle.void")
+    }
+
+    fn closed(&self, state: State, kind: &'static str) -> Option<(Cycle, Fact)> {
         match self.state {
             State::Open => {
-                let fact = Fact::new("cycle.uncollectible", self.subscription_id.as_str())
+                let fact = Fact::new(kind, self.subscription_id.as_str())
                     .with("index", self.index)
                     .with("amount", self.amount.amount)
                     .with("currency", self.amount.currency.code());
-                Some((Cycle { state: State::Uncollectible, ..self.clone() }, fact))
+                Some((Cycle { state, ..self.clone() }, fact))
             }
             State::Paid(_) | State::Void | State::Uncollectible => None,
         }

@@ -24,7 +24,8 @@ pub struct DunningCase {
     pub opened_at: Timestamp,
     #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub deadline: Timestamp,
-    /// The next scheduled retry; none when only a new card helps.
+    /// The next scheduled retry; none when only a new card helps. Of a suspended subscription: when the run tries the new
+    /// card, should whoever supplied it not live to.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -80,6 +81,12 @@ impl DunningCase {
     /// Past the range of instants.
     pub fn with_new_card(&self, days: &[u32], now: Timestamp, tries: u32) -> Result<Self, OutOfRange> {
         DunningCase { class: DeclineClass::Soft, ..self.clone() }.scheduled(days, now, tries, Trigger::Manual)
+    }
+
+    /// The suspended subscription's new card is to be tried then, or nothing is ([`crate::card`]).
+    #[must_use]
+    pub fn tried_next(&self, at: Option<Timestamp>) -> Self {
+        DunningCase { next_at: at, ..self.clone() }
     }
 
     /// When to look at the case next: its next retry, or its deadline.

@@ -1,5 +1,5 @@
-//! The steps of a subscription's life that time or a decision brings without a charge: suspension, cancellation before
-//! the first payment, termination.
+//! The steps of a subscription's life that time brings without a charge: suspension, lapse before the first payment,
+//! termination.
 //!
 //! Invariants: a step the life cycle does not know is refused ([`Status::may_become`]); suspension and termination wait
 //! for an attempt in flight, cancellation does not; a step that ends dunning closes the case in the same value.
@@ -23,11 +23,12 @@ impl Subscription {
     /// The same as the last decline's consequence; the caller says when it is due.
     pub(crate) fn suspended_unpaid(&self, at: Timestamp) -> (Subscription, Fact) {
         let fact = Fact::new("subscription.suspended", self.id.as_str()).with("status", Status::Suspended.as_str());
-        (Subscription { status: Status::Suspended, stopped_at: Some(at), ..self.clone() }, fact)
+        let dunning = self.dunning.as_ref().map(|case| case.tried_next(None));
+        (Subscription { status: Status::Suspended, stopped_at: Some(at), dunning, ..self.clone() }, fact)
     }
 
     /// Suspended or cancelled for long enough: access ends, nothing is due any more. Its open cycle, if it has one,
-    /// is given up in the same commit ([`crate::cycle::Cycle::uncollectible`]).
+    /// is closed in the same commit ([`Subscription::closing`]).
     ///
     /// # Errors
     /// When it is neither suspended nor cancelled, or an attempt is live: its answer decides first.
@@ -39,20 +40,12 @@ impl Subscription {
         Ok((ended, fact))
     }
 
-    /// Approved but never paid, or its application ended: it is over before it began. A live attempt stays due, so
-    /// that it is looked up; its case is closed.
+    /// Approved but never paid, or its application ended: it is over before it began ([`Self::cancelled_as_of`]).
     ///
     /// # Errors
     /// When its status cannot become cancelled, or past the range of instants.
     pub fn lapsed(&self, at: Timestamp) -> Result<(Subscription, Fact), StartRefused> {
-        if !self.status.may_become(Status::Cancelled) {
-            return Err(StartRefused::Illegal);
-        }
-        let fact = Fact::new("subscription.cancelled", self.id.as_str()).with("status", Status::Cancelled.as_str());
-        let status = Status::Cancelled;
-        let stopped = Subscription { status, stopped_at: Some(at), dunning: None, parked: false, ..self.clone() };
-        let due_at = if stopped.live.is_some() { stopped.due_at } else { stopped.ends_at()? };
-        Ok((Subscription { due_at, ..stopped }, fact))
+        self.cancelled_as_of(at)
     }
 
     /// Whether the life cycle allows this step now. Nothing but a cancellation overtakes an attempt in flight.

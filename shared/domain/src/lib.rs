@@ -3,12 +3,16 @@
 //! Invariants of the crate: no I/O, no clock, no randomness, no floating point; time, ids and tokens are
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
-//! [`cycle`], [`dunning`], [`subscription`], [`rest`], [`ending`], [`settle`], [`resolve`], [`run`], [`event`].
+//! [`cycle`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`], [`settle`], [`resolve`],
+//! [`breaker`], [`run`], [`event`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod breaker;
 pub mod business_number;
 pub mod calendar;
+pub mod cancelling;
+pub mod card;
 pub mod charge;
 pub mod contact;
 pub mod cycle;

@@ -1,13 +1,21 @@
 //! Payment methods: a card registered at a gateway, known to us as an encrypted token and a masked face.
 //!
 //! Invariants: the token is ciphertext bound to (tenant, method); a deleted or invalid method is never charged; a
-//! method with a live attempt is not deleted.
+//! method with a live attempt is not deleted; a card that was refused too often is left alone for a while.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::charge::GatewayName;
 use crate::ids::{MethodId, TenantId};
+
+/// Declined attempts after which a card is not tried again within [`TRIES_DAYS`] (product.md, "Ceilings"). The card
+/// networks bound *re-attempts of declined transactions* (Visa: 15, since 2025-05 20, in 30 days; facts/billing-practice.md
+/// §b.3), so a success is none, nor is an attempt that never reached the card. Counted per registration: Toss tells no
+/// fingerprint by which the same card, registered again, could be known.
+pub const TRIES_PER_CARD: usize = 15;
+/// The days over which declined attempts are counted.
+pub const TRIES_DAYS: i64 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -60,6 +68,9 @@ pub struct PaymentMethod {
     pub token_hash: String,
     #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub created_at: Timestamp,
+    /// Starts of its declined attempts, oldest first, at most [`TRIES_PER_CARD`] within [`TRIES_DAYS`] of the newest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "milliseconds")]
+    pub declined_at: Vec<Timestamp>,
     pub version: u64,
 }
 
@@ -70,6 +81,127 @@ impl PaymentMethod {
         match self.status {
             Status::Active | Status::Suspect => true,
             Status::Invalid | Status::Deleted => false,
+        }
+    }
+
+    /// The same at an instant: neither gone nor refused too often.
+    #[must_use]
+    pub fn chargeable_at(&self, now: Timestamp) -> bool {
+        let counts = |at: &&Timestamp| now.duration_since(**at) < tries_window();
+        self.chargeable() && self.declined_at.iter().filter(counts).count() < TRIES_PER_CARD
+    }
+
+    /// The method after an attempt on it that started at `started_at` was declined. Heard twice or out of order, the same.
+    #[must_use]
+    pub fn declined(&self, started_at: Timestamp) -> PaymentMethod {
+        let mut declined_at = self.declined_at.clone();
+        declined_at.push(started_at);
+        declined_at.sort_unstable();
+        declined_at.dedup();
+        let newest = declined_at.last().copied().unwrap_or(started_at);
+        declined_at.retain(|at| newest.duration_since(*at) < tries_window());
+        let surplus = declined_at.len().saturating_sub(TRIES_PER_CARD);
+        declined_at.drain(..surplus);
+        PaymentMethod { declined_at, ..self.clone() }
+    }
+}
+
+fn tries_window() -> SignedDuration {
+    SignedDuration::from_hours(TRIES_DAYS.saturating_mul(24))
+}
+
+/// Instants as a list of milliseconds, which is what rows keep.
+mod milliseconds {
+    use jiff::Timestamp;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(instants: &[Timestamp], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(instants.iter().map(|at| at.as_millisecond()))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Timestamp>, D::Error> {
+        let stored = Vec::<i64>::deserialize(deserializer)?;
+        stored.into_iter().map(|at| Timestamp::from_millisecond(at).map_err(D::Error::custom)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{RequestId, ulid};
+    use proptest::prelude::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + hour * 3_600).unwrap()
+    }
+
+    fn card() -> PaymentMethod {
+        let sealed = || Sealed { kid: "k1".into(), data: "x".into() };
+        PaymentMethod {
+            id: MethodId::new(ulid(at(0), 1)),
+            tenant_id: RequestId::new(ulid(at(0), 1)).tenant(),
+            gateway: GatewayName::Toss,
+            status: Status::Active,
+            card: MaskedCard::default(),
+            token: sealed(),
+            customer: sealed(),
+            holder_name: None,
+            token_hash: "h".into(),
+            created_at: at(0),
+            declined_at: Vec::new(),
+            version: 1,
+        }
+    }
+
+    fn after(hours: &[i64]) -> PaymentMethod {
+        hours.iter().fold(card(), |card, hour| card.declined(at(*hour)))
+    }
+
+    #[test]
+    fn the_fifteenth_decline_in_thirty_days_is_the_last() {
+        let hours: Vec<i64> = (0..15).map(|n| n * 24).collect();
+        let almost = after(&hours[..14]);
+        assert!(almost.chargeable_at(at(14 * 24)));
+        let full = almost.declined(at(14 * 24));
+        assert!(!full.chargeable_at(at(14 * 24 + 1)));
+        assert!(full.chargeable(), "the card itself is not dead");
+        assert!(!full.chargeable_at(at(30 * 24 - 1)));
+        assert!(full.chargeable_at(at(30 * 24)), "the first one is thirty days ago");
+        let dead = PaymentMethod { status: Status::Invalid, ..full };
+        assert!(!dead.chargeable_at(at(900 * 24)));
+    }
+
+    proptest! {
+        #[test]
+        fn declines_are_counted_once_in_any_order_and_bounded(
+            mut hours in prop::collection::vec(0i64..2_000, 0..60), twice in any::<bool>(), seed in any::<u64>(),
+        ) {
+            let told = after(&hours);
+            prop_assert!(told.declined_at.len() <= TRIES_PER_CARD);
+            prop_assert!(told.declined_at.windows(2).all(|pair| pair[0] < pair[1]));
+            let newest = hours.iter().max().copied().unwrap_or(0);
+            if twice {
+                hours.extend(hours.clone());
+            }
+            let by = usize::try_from(seed % 61).unwrap() % hours.len().max(1);
+            hours.rotate_left(by);
+            hours.reverse();
+            prop_assert_eq!(&after(&hours), &told);
+            hours.sort_unstable();
+            hours.dedup();
+            for later in [0, 1, 100, 500, 719, 720] {
+                let within = hours.iter().filter(|h| newest + later - **h < 720).count();
+                prop_assert_eq!(told.chargeable_at(at(newest + later)), within < TRIES_PER_CARD);
+            }
+        }
+
+        #[test]
+        fn the_stored_form_round_trips(hours in prop::collection::vec(0i64..600, 0..20)) {
+            let card = after(&hours);
+            let stored = serde_json::to_value(&card).unwrap();
+            prop_assert_eq!(stored.get("declinedAt").is_some(), !hours.is_empty());
+            prop_assert_eq!(serde_json::from_value::<PaymentMethod>(stored).unwrap(), card);
         }
     }
 }

@@ -39,16 +39,19 @@ pub fn after_lookup(
         live.unknown.clone().unwrap_or(Doubt { heard: Heard::Nothing, empty: 0, last_empty_at: None, looks: 0 });
     let seen = Doubt { looks: doubt.looks.saturating_add(1), ..doubt.clone() };
     let again = |doubt: Doubt| Ok(Next::Look { at: next_look(now, doubt.looks)?, doubt });
+    let in_window = live.started_at.checked_add(profile.key_window).map_err(|_| OutOfRange)? > now;
+    let may_resend = doubt.heard == Heard::Nothing && in_window && resendable;
     match lookup {
         // The gateway knows it: an earlier empty lookup was too early and proves nothing.
         Lookup::Found(Answer::Unknown { .. }) | Lookup::Pending => {
             again(Doubt { empty: 0, last_empty_at: None, ..seen })
         }
+        // It cannot be asked: sending again under the same key is how to hear.
+        Lookup::Failed if may_resend && !profile.finds => Ok(Next::Resend),
         Lookup::Failed => again(seen),
         Lookup::Found(answer) => Ok(Next::Settle(answer)),
         Lookup::NotFound => {
-            let in_window = live.started_at.checked_add(profile.key_window).map_err(|_| OutOfRange)? > now;
-            if doubt.heard == Heard::Nothing && in_window && resendable {
+            if may_resend {
                 return Ok(Next::Resend);
             }
             let delay = match doubt.heard {

@@ -66,18 +66,21 @@ impl Subscription {
         if self.live.is_some() {
             return Ok(self);
         }
-        let due_at = if self.parked { None } else { self.rests_until(cycle, started_at)? };
+        let held = self.parked && self.cancel_at.is_none();
+        let due_at = if held { None } else { self.rests_until(cycle, started_at)? };
         Ok(Subscription { due_at, ..self })
     }
 
     fn rests_until(&self, cycle: &Cycle, started_at: Timestamp) -> Result<Option<Timestamp>, OutOfRange> {
         match (self.status, &self.dunning) {
             (Status::Terminated, _) => Ok(None),
+            (Status::Suspended, Some(case)) if case.next_at.is_some() && !self.spent() => Ok(case.next_at),
             (Status::Suspended | Status::Cancelled, _) => Ok(self.ends_at()?.or(self.due_at)),
             (Status::PendingActivation, _) => match self.approved_at {
                 Some(at) if self.first_decline.is_some() => plus_days(at, UNPAID_DAYS).map(Some),
                 Some(_) | None => Ok(Some(started_at)),
             },
+            (Status::Active, _) if self.cancel_at.is_some() => Ok(self.cancel_at),
             (Status::Active, Some(case)) => Ok(Some(case.due_at())),
             // Still owed and nothing was tried: due again at once.
             (Status::Active, None) if self.owes_next(cycle.index, cycle.seq) && cycle.state == State::Open => {

@@ -17,6 +17,10 @@ use crate::event::Fact;
 use crate::ids::MethodId;
 use crate::subscription::{Status, Subscription};
 
+/// So many attempts on one cycle came to nothing, the last refused in a way nobody knows: an operator is told, and again
+/// after as many more. It goes on being tried, because the trouble may be the gateway's and end by itself.
+const STUCK_AFTER: u32 = 12;
+
 /// An answer and the attempt it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -43,6 +47,8 @@ pub struct Settled {
     pub cycle: Option<Cycle>,
     /// A method the gateway will never charge again.
     pub invalid_method: Option<MethodId>,
+    /// A method whose attempt was declined, and when that attempt started ([`crate::method::PaymentMethod::declined`]).
+    pub declined_method: Option<(MethodId, Timestamp)>,
     pub facts: Vec<Fact>,
     pub hint: Option<Hint>,
 }
@@ -138,10 +144,32 @@ fn declined(
             .with("code", decline.code.as_str())
             .with("class", class_name(decline.class)),
     ];
-    let mut after = subscription.without_live(live);
     let owed = subscription.owes_next(live.index, live.seq) && cycle.state == State::Open;
-    // Another card was supplied meanwhile: the decline says nothing about that one.
+    let (after, suspended) = refused_card(subscription, live, decline, owed)?;
+    facts.extend(suspended);
+    let after = after.rested(&cycle, live.started_at)?;
+    let invalid = (decline.class == DeclineClass::Hard).then(|| live.method_id.clone());
+    Ok(Settlement::Apply(Box::new(Settled {
+        subscription: Some(after),
+        cycle: Some(cycle),
+        invalid_method: invalid,
+        declined_method: Some((live.method_id.clone(), live.started_at)),
+        facts,
+        hint: Some(Hint::Declined),
+    })))
+}
+
+/// What a declined card means to the subscription, when the cycle is still `owed`.
+fn refused_card(
+    subscription: &Subscription,
+    live: &LiveAttempt,
+    decline: &Decline,
+    owed: bool,
+) -> Result<(Subscription, Option<Fact>), OutOfRange> {
+    let mut after = subscription.without_live(live);
+    // Another card was supplied meanwhile: the decline says nothing about that one, and nobody has tried it.
     let replaced = subscription.method_id != live.method_id;
+    let untried = replaced.then_some(live.started_at);
     match subscription.status {
         // A decline of the first payment takes no dunning steps: it waits for a card (product.md, "Subscription").
         Status::PendingActivation if owed && !replaced => after.first_decline = Some(decline.code.clone()),
@@ -156,10 +184,15 @@ fn declined(
             let exhausted = case.exhausted(live.started_at);
             after.dunning = Some(case);
             if exhausted {
-                let (suspended, fact) = after.suspended_unpaid(live.started_at);
-                after = suspended;
-                facts.push(fact);
+                let (mut suspended, fact) = after.suspended_unpaid(live.started_at);
+                suspended.dunning = suspended.dunning.map(|case| case.tried_next(untried));
+                return Ok((suspended, Some(fact)));
             }
+        }
+        Status::Suspended if owed => {
+            let (class, code) = (decline.class, decline.code.clone());
+            let tried = |case: &DunningCase| DunningCase { class, code, ..case.tried_next(untried) };
+            after.dunning = subscription.dunning.as_ref().map(tried);
         }
         Status::PendingActivation
         | Status::Active
@@ -168,9 +201,7 @@ fn declined(
         | Status::Terminated
         | Status::Draft => {}
     }
-    let after = after.rested(&cycle, live.started_at)?;
-    let invalid = (decline.class == DeclineClass::Hard).then(|| live.method_id.clone());
-    Ok(apply(Some(after), Some(cycle), invalid, facts, Some(Hint::Declined)))
+    Ok((after, None))
 }
 
 /// The attempt provably never executed: it is closed, consumes no step, and the next may start. Nothing when `live` is
@@ -192,6 +223,7 @@ pub fn absent(
         .with("index", live.index)
         .with("attempt", live.n)
         .with("code", code.clone().unwrap_or_default());
+    let mut facts = vec![fact];
     let cycle = close(subscription, cycle, live, None)?.with_attempt(terminal(
         &subject(live),
         Outcome::Absent,
@@ -202,6 +234,10 @@ pub fn absent(
     let mut after = subscription.without_live(live);
     if subscription.owes_next(live.index, live.seq) {
         after.absent = after.absent.saturating_add(1);
+        let refused = live.unknown.as_ref().is_some_and(|doubt| doubt.heard == Heard::Refusal);
+        if refused && after.absent.is_multiple_of(STUCK_AFTER) {
+            facts.push(Fact::new("subscription.stuck", subscription.id.as_str()).with("absent", after.absent));
+        }
     }
     let mut after = after.rested(&cycle, live.started_at)?;
     let owed = after.owes_next(live.index, live.seq) && cycle.state == State::Open && !after.parked;
@@ -213,7 +249,7 @@ pub fn absent(
         let earliest = live.started_at.checked_add(pause_after(after.absent)).map_err(|_| OutOfRange)?;
         after.due_at = after.due_at.map(|at| at.max(earliest));
     }
-    Ok(apply(Some(after), Some(cycle), None, vec![fact], None))
+    Ok(apply(Some(after), Some(cycle), facts, None))
 }
 
 /// How long the next attempt waits after so many on one cycle came to nothing, counted from the start of the last: not at
@@ -254,7 +290,7 @@ fn unknown(
         .with("attempt", live.n)
         .with("code", code.unwrap_or_default());
     let after = Subscription { live: Some(doubtful), due_at: Some(due_at), ..subscription.clone() };
-    Ok(apply(Some(after), None, None, vec![fact], Some(Hint::Unknown)))
+    Ok(apply(Some(after), None, vec![fact], Some(Hint::Unknown)))
 }
 
 /// The cycle an attempt was about, opened if this is its first settled attempt, with the intent it taught us.
@@ -316,12 +352,7 @@ fn class_name(class: DeclineClass) -> &'static str {
     }
 }
 
-fn apply(
-    subscription: Option<Subscription>,
-    cycle: Option<Cycle>,
-    invalid_method: Option<MethodId>,
-    facts: Vec<Fact>,
-    hint: Option<Hint>,
-) -> Settlement {
-    Settlement::Apply(Box::new(Settled { subscription, cycle, invalid_method, facts, hint }))
+fn apply(subscription: Option<Subscription>, cycle: Option<Cycle>, facts: Vec<Fact>, hint: Option<Hint>) -> Settlement {
+    let (invalid_method, declined_method) = (None, None);
+    Settlement::Apply(Box::new(Settled { subscription, cycle, invalid_method, declined_method, facts, hint }))
 }

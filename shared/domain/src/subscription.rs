@@ -9,17 +9,14 @@ use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Interval, OutOfRange, Period, next_seoul_day, period, plus_days, seoul_date, seoul_midnight};
-use crate::charge::{Billable, Decline, DeclineClass, GatewayName, LiveAttempt, Trigger};
+use crate::charge::{Billable, GatewayName, LiveAttempt, Trigger};
 use crate::dunning::DunningCase;
-use crate::event::Fact;
 use crate::ids::{MethodId, SubscriptionId, TenantId};
 use crate::money::Money;
 use crate::plan::PlanSnapshot;
 
 /// An approved but unpaid subscription lapses after this many days.
 pub const UNPAID_DAYS: u32 = 30;
-/// Recorded where a decline code stands when there was no card to charge.
-pub const NO_CARD: &str = "no_usable_card";
 /// Access of a cancelled subscription ends after this many days.
 pub const CANCELLED_DAYS: u32 = 30;
 
@@ -117,6 +114,13 @@ pub struct Subscription {
         with = "jiff::fmt::serde::timestamp::millisecond::optional"
     )]
     pub stopped_at: Option<Timestamp>,
+    /// Set on an active subscription that ends with its paid period: that Seoul midnight.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub cancel_at: Option<Timestamp>,
     /// Code of the declined first payment, until a card pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_decline: Option<String>,
@@ -143,6 +147,8 @@ pub enum Due {
     Resolve,
     Charge(Trigger),
     Suspend,
+    /// The paid period is over and it was cancelled for then.
+    Cancel,
     Terminate,
     /// Approved, never paid, time is up.
     Lapse,
@@ -240,6 +246,14 @@ impl Subscription {
         }
         Ok(match (self.status, &self.dunning) {
             (Status::PendingActivation, _) => self.due_before_activation(now)?,
+            // Cancelled for the end of the paid period: nothing is charged any more.
+            (Status::Active, _) if self.cancel_at.is_some() => {
+                if self.cancel_at.is_some_and(|at| at <= now) {
+                    Due::Cancel
+                } else {
+                    Due::Nothing
+                }
+            }
             (Status::Active, None) => Due::Charge(Trigger::Renewal),
             (Status::Active, Some(case)) => match case.next_at {
                 Some(next) if next <= now && !self.spent() => Due::Charge(Trigger::Dunning),
@@ -247,6 +261,10 @@ impl Subscription {
                 Some(_) | None => Due::Nothing,
             },
             (Status::Suspended | Status::Cancelled, _) if self.ends_at()?.is_none_or(|at| at <= now) => Due::Terminate,
+            // A new card nobody has tried yet.
+            (Status::Suspended, Some(case)) if case.next_at.is_some_and(|at| at <= now) && !self.spent() => {
+                Due::Charge(Trigger::Manual)
+            }
             (Status::Suspended | Status::Cancelled | Status::Draft | Status::Terminated, _) => Due::Nothing,
         })
     }
@@ -312,7 +330,13 @@ impl Subscription {
         match self.status {
             Status::PendingActivation if self.approved_at.is_some() => {}
             Status::PendingActivation | Status::Draft => return Err(StartRefused::NotApproved),
-            Status::Active | Status::Suspended => self.owes(now)?,
+            // Not owed before it begins; begun, and cancelled for then.
+            Status::Active | Status::Suspended => {
+                self.owes(now)?;
+                if self.cancel_at.is_some() {
+                    return Err(StartRefused::Ended);
+                }
+            }
             Status::Cancelled | Status::Terminated => return Err(StartRefused::Ended),
         }
         // A scheduled charge is never early, whoever mistakes the time: retries keep their day.
@@ -341,73 +365,6 @@ impl Subscription {
     pub fn due_after(&self, index: u32, anchor: Date, started_at: Timestamp) -> Result<Timestamp, OutOfRange> {
         let next = period(anchor, self.interval(), index.saturating_add(1))?;
         Ok(seoul_midnight(next.start)?.max(next_seoul_day(started_at)?))
-    }
-
-    /// A charge is due but there is no usable card: nothing is sent, a card is asked for, and the clock to suspension
-    /// (or, before the first payment, to lapsing) runs.
-    ///
-    /// # Errors
-    /// Past the range of instants.
-    pub fn without_card(&self, trigger: Trigger, now: Timestamp) -> Result<(Subscription, Fact), OutOfRange> {
-        let missing = Decline { class: DeclineClass::Hard, code: NO_CARD.to_owned(), intent: None, charge_id: None };
-        let fact = Fact::new("subscription.card_needed", self.id.as_str()).with("index", self.next_index());
-        if self.status == Status::PendingActivation {
-            let due_at = Some(plus_days(self.approved_at.unwrap_or(now), UNPAID_DAYS)?);
-            return Ok((Subscription { first_decline: Some(missing.code), due_at, ..self.clone() }, fact));
-        }
-        let days = &self.plan.retry_days;
-        let unscheduled = if trigger == Trigger::Dunning { Trigger::Manual } else { trigger };
-        let case = match &self.dunning {
-            Some(case) => case.declined(days, &missing, unscheduled, now, self.tried())?,
-            None => DunningCase::open(days, &missing, now, self.tried())?,
-        };
-        Ok((Subscription { due_at: Some(case.due_at()), dunning: Some(case), ..self.clone() }, fact))
-    }
-
-    /// Whether a newly registered card should pay something at once: a first payment or a dunning case is open.
-    #[must_use]
-    pub fn waits_for_card(&self) -> bool {
-        match self.status {
-            Status::PendingActivation => self.approved_at.is_some(),
-            Status::Active => self.dunning.is_some(),
-            Status::Suspended => true,
-            Status::Draft | Status::Cancelled | Status::Terminated => false,
-        }
-    }
-
-    /// Makes a registered method the one that is charged from now on. Refused while an attempt is live: its answer
-    /// still belongs to the old card.
-    ///
-    /// # Errors
-    /// While an attempt is live, or past the calendar.
-    pub fn with_method(
-        &self,
-        method: MethodId,
-        gateway: GatewayName,
-        now: Timestamp,
-    ) -> Result<Subscription, StartRefused> {
-        if self.live.is_some() {
-            return Err(StartRefused::LiveAttempt);
-        }
-        let dunning = match &self.dunning {
-            Some(case) => Some(case.with_new_card(&self.plan.retry_days, now, self.tried())?),
-            None => None,
-        };
-        let due_at = match (&dunning, self.status) {
-            (_, _) if self.parked => None,
-            (Some(case), Status::Active) => Some(case.due_at()),
-            // The first payment is owed again: should the caller die before charging, the next run does it.
-            (_, Status::PendingActivation) if self.approved_at.is_some() && !self.spent() => Some(now),
-            (Some(_) | None, _) => self.due_at,
-        };
-        Ok(Subscription { method_id: method, gateway, dunning, due_at, first_decline: None, ..self.clone() })
-    }
-
-    /// A card registered while an attempt on the old one is in flight: the attempt keeps the card it froze, whatever
-    /// comes after it is charged to the new one.
-    #[must_use]
-    pub fn with_next_method(&self, method: MethodId, gateway: GatewayName) -> Subscription {
-        Subscription { method_id: method, gateway, ..self.clone() }
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
 
+pub mod operations;
+
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;
 use domain::cycle::{Attempt, Cycle, Outcome};
@@ -183,12 +185,18 @@ pub struct SubscriptionBody {
     current_period: Option<Period>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_billing_at: Option<Timestamp>,
+    /// It ends then, with what is paid for; nothing more is charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dunning: Option<DunningBody>,
     /// Code of the declined first payment, while it is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_decline: Option<String>,
     parked: bool,
+    /// What an immediate charge brought: `SUCCEEDED`, `DECLINED` or `PENDING`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charge: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -217,7 +225,7 @@ struct DeclineBody {
 impl From<&Subscription> for SubscriptionBody {
     fn from(s: &Subscription) -> Self {
         let current_period = s.current_period().ok().flatten();
-        let billed = matches!(s.status, Status::Active | Status::Suspended);
+        let billed = matches!(s.status, Status::Active | Status::Suspended) && s.cancel_at.is_none();
         SubscriptionBody {
             id: s.id.to_string(),
             status: s.status,
@@ -228,6 +236,7 @@ impl From<&Subscription> for SubscriptionBody {
             payment_method_id: s.method_id.to_string(),
             next_billing_at: current_period.filter(|_| billed).and_then(|p| seoul_midnight(p.end).ok()),
             current_period,
+            cancel_at: s.cancel_at,
             dunning: s.dunning.as_ref().map(|d| DunningBody {
                 step: d.step,
                 next_retry_at: d.next_at.filter(|_| s.status == Status::Active),
@@ -236,7 +245,16 @@ impl From<&Subscription> for SubscriptionBody {
             }),
             first_decline: s.first_decline.clone(),
             parked: s.parked,
+            charge: None,
         }
+    }
+}
+
+impl SubscriptionBody {
+    /// The answer to a change that may have charged at once.
+    #[must_use]
+    pub fn charged(self, charge: Option<&'static str>) -> Self {
+        SubscriptionBody { charge, ..self }
     }
 }
 
@@ -371,6 +389,12 @@ pub fn run_body(run: &Run) -> Value {
     }
     if let Some(ended) = run.ended_at {
         body["endedAt"] = ended.to_string().into();
+    }
+    if let Some(held) = run.held_at {
+        body["heldAt"] = held.to_string().into();
+    }
+    if let Some(by) = &run.approved_by {
+        body["approvedBy"] = by.as_str().into();
     }
     body
 }

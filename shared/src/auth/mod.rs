@@ -6,6 +6,7 @@
 
 pub mod authorizer;
 mod caller;
+pub mod guide;
 pub mod log_in;
 mod password;
 pub mod permissions;

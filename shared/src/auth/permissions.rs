@@ -11,6 +11,7 @@ const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const OWNER_OR_OPS: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
+const TENANT_OR_ADMIN: &[Role] = &[Role::Tenant, Role::OpsAdmin];
 const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
 
 /// Every route behind the authorizer. Public routes are not here.
@@ -26,15 +27,25 @@ pub enum Route {
     CreateSubscription,
     ActivateSubscription,
     RetrySubscription,
+    CancelSubscription,
+    UpdateSubscription,
     GetSubscription,
     ListSubscriptions,
     ListCycles,
     StartRun,
     ListRuns,
+    ApproveRun,
+    ListGateways,
+    PauseGateway,
+    ResumeGateway,
+    SendPaymentGuides,
+    ResolveAttempt,
+    ListFailedCharges,
+    RedriveFailedCharges,
 }
 
 impl Route {
-    pub const ALL: [Route; 15] = [
+    pub const ALL: [Route; 25] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -45,11 +56,21 @@ impl Route {
         Route::CreateSubscription,
         Route::ActivateSubscription,
         Route::RetrySubscription,
+        Route::CancelSubscription,
+        Route::UpdateSubscription,
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
         Route::StartRun,
         Route::ListRuns,
+        Route::ApproveRun,
+        Route::ListGateways,
+        Route::PauseGateway,
+        Route::ResumeGateway,
+        Route::SendPaymentGuides,
+        Route::ResolveAttempt,
+        Route::ListFailedCharges,
+        Route::RedriveFailedCharges,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -65,11 +86,21 @@ impl Route {
             Route::CreateSubscription => (Method::POST, "/api/v1/billing/subscriptions", PAYERS),
             Route::ActivateSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/activate", ADMIN),
             Route::RetrySubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/retry", PAYERS_OR_ADMIN),
+            Route::CancelSubscription => (Method::POST, "/api/v1/billing/subscriptions/{id}/cancel", TENANT_OR_ADMIN),
+            Route::UpdateSubscription => (Method::PATCH, "/api/v1/billing/subscriptions/{id}", TENANT_OR_ADMIN),
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
+            Route::ApproveRun => (Method::POST, "/api/v1/ops/runs/{id}/approve", ADMIN),
+            Route::ListGateways => (Method::GET, "/api/v1/ops/gateways", OPS),
+            Route::PauseGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/pause", ADMIN),
+            Route::ResumeGateway => (Method::POST, "/api/v1/ops/gateways/{gateway}/resume", ADMIN),
+            Route::SendPaymentGuides => (Method::POST, "/api/v1/ops/gateways/{gateway}/guides", ADMIN),
+            Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
+            Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
+            Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),
         }
     }
 

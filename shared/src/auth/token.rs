@@ -10,12 +10,13 @@ use domain::ids::{RequestId, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Caller, Role};
 
-const ISSUER: &str = "mindgarden-billing";
+pub(super) const ISSUER: &str = "mindgarden-billing";
 const AUDIENCES: [&str; 3] = ["operators", "tenants", "applicants"];
 /// How far the minting clock may run ahead of the verifying one.
 const LEEWAY_S: i64 = 30;
@@ -52,7 +53,7 @@ pub enum TokenError {
     Time,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Claims {
     iss: String,
@@ -93,10 +94,18 @@ pub fn mint(
         nbf: None,
         jti,
     };
+    Ok((sign(&claims, key)?, expires_at))
+}
+
+/// Signs any claims of ours.
+///
+/// # Errors
+/// When they do not serialize, which is a bug.
+pub(super) fn sign(claims: &impl Serialize, key: &TokenKey) -> Result<SecretString, TokenError> {
     let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::HS256) };
     let signing = EncodingKey::from_secret(key.key.expose_secret().as_bytes());
-    let token = jsonwebtoken::encode(&header, &claims, &signing).map_err(|_| TokenError::Malformed)?;
-    Ok((SecretString::from(token), expires_at))
+    let token = jsonwebtoken::encode(&header, claims, &signing).map_err(|_| TokenError::Malformed)?;
+    Ok(SecretString::from(token))
 }
 
 /// The caller a token speaks for, at `now`.
@@ -104,13 +113,25 @@ pub fn mint(
 /// # Errors
 /// Anything that is not exactly a live token of ours.
 pub fn verify(token: &str, keys: &[TokenKey], now: Timestamp) -> Result<Caller, TokenError> {
+    caller(signed(token, keys, &AUDIENCES)?, now)
+}
+
+/// The claims of a token that we signed for one of `audiences`. Its time is not looked at.
+///
+/// # Errors
+/// Anything but exactly that.
+pub(super) fn signed<C: DeserializeOwned + Clone>(
+    token: &str,
+    keys: &[TokenKey],
+    audiences: &[&str],
+) -> Result<C, TokenError> {
     let kid = header_kid(token)?;
     let mut verdict = TokenError::UnknownKey;
     // Two versions of the secret may carry the same key id, so every key of that id is tried.
     for key in keys.iter().filter(|key| key.kid == kid) {
         let checking = DecodingKey::from_secret(key.key.expose_secret().as_bytes());
-        match jsonwebtoken::decode::<Claims>(token, &checking, &rules()) {
-            Ok(data) => return caller(data.claims, now),
+        match jsonwebtoken::decode::<C>(token, &checking, &rules(audiences)) {
+            Ok(data) => return Ok(data.claims),
             Err(error) => verdict = reason(&error),
         }
     }
@@ -126,12 +147,12 @@ fn audience(role: Role) -> &'static str {
 }
 
 /// Signature, algorithm, issuer and audience are the library's; time is ours, because it reads its own clock.
-fn rules() -> Validation {
+fn rules(audiences: &[&str]) -> Validation {
     let mut rules = Validation::new(Algorithm::HS256);
     rules.validate_exp = false;
     rules.validate_nbf = false;
     rules.set_issuer(&[ISSUER]);
-    rules.set_audience(&AUDIENCES);
+    rules.set_audience(audiences);
     rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
     rules
 }
@@ -162,13 +183,17 @@ fn header_kid(token: &str) -> Result<String, TokenError> {
     text("kid").map(str::to_owned).ok_or(TokenError::Header)
 }
 
-fn caller(claims: Claims, now: Timestamp) -> Result<Caller, TokenError> {
+/// # Errors
+/// [`TokenError::Time`] for a token that is over, not begun, or ends before it begins.
+pub(super) fn in_time(iat: i64, exp: i64, nbf: Option<i64>, now: Timestamp) -> Result<(), TokenError> {
     let now_s = now.as_second();
     let soon = now_s.saturating_add(LEEWAY_S);
-    if claims.exp <= now_s || claims.iat > soon || claims.nbf.is_some_and(|nbf| nbf > soon) || claims.exp <= claims.iat
-    {
-        return Err(TokenError::Time);
-    }
+    let ours = exp > now_s && iat <= soon && nbf.is_none_or(|nbf| nbf <= soon) && exp > iat;
+    if ours { Ok(()) } else { Err(TokenError::Time) }
+}
+
+fn caller(claims: Claims, now: Timestamp) -> Result<Caller, TokenError> {
+    in_time(claims.iat, claims.exp, claims.nbf, now)?;
     if claims.aud != audience(claims.role) || claims.sub.is_empty() || claims.jti.is_empty() {
         return Err(TokenError::Claims);
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::ids::ulid;
+use domain::ids::{SubscriptionId, ulid};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::Caller;
+use super::guide;
 use super::token::{self, TokenError, TokenKey};
 use crate::ports::Random;
 use crate::secrets::{SecretName, Secrets, SecretsError, formats};
@@ -41,13 +42,19 @@ impl Tokens {
         now: Timestamp,
         lifetime: SignedDuration,
     ) -> Result<Minted, SecretsError> {
-        let versions = self.secrets.get(SecretName::Jwt).await?;
-        let keys = formats::token_keys(&versions)?;
-        let current = keys.first().ok_or(SecretsError::Malformed(SecretName::Jwt))?;
+        let current = self.current().await?;
         let jti = ulid(now, self.random.bits()).to_string();
         let (token, expires_at) =
-            token::mint(caller, jti, now, lifetime, current).map_err(|_| SecretsError::Malformed(SecretName::Jwt))?;
+            token::mint(caller, jti, now, lifetime, &current).map_err(|_| SecretsError::Malformed(SecretName::Jwt))?;
         Ok(Minted { token, expires_at })
+    }
+
+    /// The token in the address of a payment guide, valid for [`guide::LIFETIME`] from `now` (wall clock).
+    ///
+    /// # Errors
+    /// When the key is unavailable.
+    pub async fn mint_guide(&self, id: &SubscriptionId, now: Timestamp) -> Result<SecretString, SecretsError> {
+        guide::mint(id, now, &self.current().await?).map_err(|_| SecretsError::Malformed(SecretName::Jwt))
     }
 
     /// The caller of a token at `now` (wall clock). An unknown key id refreshes the keys, at most every 30 seconds.
@@ -55,13 +62,37 @@ impl Tokens {
     /// # Errors
     /// `Ok(Err(_))` for a bad token, `Err(_)` when the keys are unavailable.
     pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Result<Caller, TokenError>, SecretsError> {
+        self.check(|keys| token::verify(text, keys, now)).await
+    }
+
+    /// The subscription whose payment guide a token opens, as [`Tokens::verify`].
+    ///
+    /// # Errors
+    /// As [`Tokens::verify`].
+    pub async fn verify_guide(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Result<SubscriptionId, TokenError>, SecretsError> {
+        self.check(|keys| guide::verify(text, keys, now)).await
+    }
+
+    async fn current(&self) -> Result<TokenKey, SecretsError> {
         let versions = self.secrets.get(SecretName::Jwt).await?;
-        let keys: Vec<TokenKey> = formats::token_keys(&versions)?;
-        match token::verify(text, &keys, now) {
+        formats::token_keys(&versions)?.into_iter().next().ok_or(SecretsError::Malformed(SecretName::Jwt))
+    }
+
+    async fn check<T>(
+        &self,
+        verify: impl Fn(&[TokenKey]) -> Result<T, TokenError> + Send,
+    ) -> Result<Result<T, TokenError>, SecretsError> {
+        let versions = self.secrets.get(SecretName::Jwt).await?;
+        let keys = formats::token_keys(&versions)?;
+        match verify(&keys) {
             Err(TokenError::UnknownKey) => {
                 let versions = self.secrets.refresh(SecretName::Jwt).await?;
                 let keys = formats::token_keys(&versions)?;
-                Ok(token::verify(text, &keys, now))
+                Ok(verify(&keys))
             }
             verdict => Ok(verdict),
         }

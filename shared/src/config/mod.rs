@@ -14,7 +14,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use clock::BillingClock;
-pub use settings::{ConfigError, IpAllowList, Settings};
+pub use settings::{ConfigError, IpAllowList, Settings, TransferAccount};
 
 use crate::auth::Tokens;
 use crate::auth::log_in::LogIn;
@@ -23,12 +23,13 @@ use crate::gateway::sandbox_clock::{self, ClockNotSet};
 use crate::gateway::stripe::Stripe;
 use crate::gateway::toss::Toss;
 use crate::gateway::{ApiKeys, Gateways, transport};
-use crate::jobs::{SqsHints, SqsShards};
-use crate::ports::{Clock, Hints, Random, Shards, Vault};
+use crate::jobs::{Source, SqsDeadLetters, SqsHints, SqsShards};
+use crate::ports::{Clock, DeadLetters, Hints, Random, Shards, Vault};
 use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
 use crate::usecase::Charging;
+use crate::usecase::allowance::Unpaced;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
@@ -133,6 +134,16 @@ impl Env {
         Arc::new(SqsShards::new(self.sqs(), self.settings.billing_shards_queue_url.clone()))
     }
 
+    /// Both dead-letter queues.
+    #[must_use]
+    pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        let source = |url: &str, dead: &str| Source { url: url.to_owned(), dead_letters_url: dead.to_owned() };
+        let s = &self.settings;
+        let failed_charges = source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url);
+        let billing_shards = source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url);
+        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards))
+    }
+
     /// Both gateways, over one HTTP client.
     ///
     /// # Errors
@@ -157,6 +168,7 @@ impl Env {
             clock: self.clock(),
             random: Arc::clone(&self.random),
             hints: self.hints(),
+            allowance: Arc::new(Unpaced),
         })
     }
 

@@ -57,6 +57,14 @@ impl IpAllowList {
     }
 }
 
+/// A bank account of ours, as it is shown to payers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferAccount {
+    pub bank: String,
+    pub number: String,
+    pub holder: String,
+}
+
 /// What the variables say. None of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -72,14 +80,20 @@ pub struct Settings {
     /// Local hours of scheduled charges; `None` when there is no such limit.
     pub charge_window: Option<ChargeWindow>,
     pub runners: u32,
+    /// A run is held when its forecast is more than this many times what earlier runs lead to expect; 0 holds none.
+    pub hold_factor: u32,
     /// Requests a second each gateway account may send.
     pub toss_rate: u32,
     pub stripe_rate: u32,
     pub webhook_allowed_ips: IpAllowList,
     /// Card registrations one address may make in a day.
     pub registrations_per_address: u64,
+    /// Where tenants pay by transfer; none when transfers are not taken.
+    pub transfer_account: Option<TransferAccount>,
     pub failed_charges_queue_url: String,
     pub billing_shards_queue_url: String,
+    pub failed_charges_dead_letters_url: String,
+    pub billing_shards_dead_letters_url: String,
 }
 
 impl Settings {
@@ -107,12 +121,16 @@ impl Settings {
             sandbox_url,
             charge_window: charge_window(&required(read, "CHARGE_WINDOW")?)?,
             runners: number(read, "RUNNERS", 16)?,
+            hold_factor: hold_factor(&required(read, "HOLD_FACTOR")?)?,
             toss_rate: number(read, "TOSS_RATE", 10_000)?,
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
+            transfer_account: transfer_account(&present(read, "TRANSFER_ACCOUNT")?)?,
             failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
+            failed_charges_dead_letters_url: required(read, "FAILED_CHARGES_DEAD_LETTERS_URL")?,
+            billing_shards_dead_letters_url: required(read, "BILLING_SHARDS_DEAD_LETTERS_URL")?,
             stage,
         })
     }
@@ -143,6 +161,24 @@ fn number(read: Read<'_>, name: &'static str, max: u32) -> Result<u32, ConfigErr
     number.ok_or(ConfigError::new(name, "must be a positive whole number in range"))
 }
 
+fn transfer_account(text: &str) -> Result<Option<TransferAccount>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts: Vec<String> = text.split('|').map(|part| part.trim().to_owned()).collect();
+    match <[String; 3]>::try_from(parts) {
+        Ok([bank, number, holder]) if ![&bank, &number, &holder].iter().any(|part| part.is_empty()) => {
+            Ok(Some(TransferAccount { bank, number, holder }))
+        }
+        Ok(_) | Err(_) => Err(ConfigError::new("TRANSFER_ACCOUNT", "must be empty or bank|number|holder")),
+    }
+}
+
+fn hold_factor(text: &str) -> Result<u32, ConfigError> {
+    let factor = text.parse().ok().filter(|n| (0..=1_000).contains(n));
+    factor.ok_or(ConfigError::new("HOLD_FACTOR", "must be a whole number up to 1000; 0 holds no run"))
+}
+
 fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
@@ -155,7 +191,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 13] = [
+    const LOCAL: [(&str, &str); 17] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -163,12 +199,16 @@ mod tests {
         ("SANDBOX_URL", "http://127.0.0.1:4570"),
         ("CHARGE_WINDOW", "off"),
         ("RUNNERS", "1"),
+        ("HOLD_FACTOR", "0"),
+        ("TRANSFER_ACCOUNT", ""),
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
         ("WEBHOOK_ALLOWED_IPS", ""),
         ("REGISTRATIONS_PER_ADDRESS", "20"),
         ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
+        ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://q/failed-charges-dlq"),
+        ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://q/billing-shards-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {
@@ -205,12 +245,24 @@ mod tests {
             ("CHARGE_WINDOW", "21:00-09:00"),
             ("RUNNERS", "0"),
             ("RUNNERS", "17"),
+            ("HOLD_FACTOR", "1.5"),
+            ("HOLD_FACTOR", "-1"),
+            ("TRANSFER_ACCOUNT", "Bank|1"),
+            ("TRANSFER_ACCOUNT", "Bank||Holder"),
             ("TOSS_RATE", "2.5"),
             ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
         ] {
             let shown = format!("{:?}", read(&[(name, Some(value))]).unwrap_err());
             assert!(shown.starts_with(&format!("configuration: {name} ")) && !shown.contains(value), "{shown}");
         }
+    }
+
+    #[test]
+    fn an_account_has_three_parts() {
+        let account = read(&[("TRANSFER_ACCOUNT", Some("하나은행 | 000-00 | 마음정원"))]).unwrap().transfer_account;
+        let (bank, number, holder) = ("하나은행".to_owned(), "000-00".to_owned(), "마음정원".to_owned());
+        assert_eq!(account, Some(TransferAccount { bank, number, holder }));
+        assert_eq!(read(&[]).unwrap().transfer_account, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::charge::{Answer, GatewayName, Heard, Lookup};
+use domain::charge::{Answer, Capture, GatewayName, Heard, Lookup, Profile};
 use domain::method::MaskedCard;
 use domain::money::Money;
 use jiff::Timestamp;
@@ -28,10 +28,19 @@ pub use keys::{ApiKey, ApiKeys, KeysUnavailable};
 /// rendering the versions that may still be live (one key window back).
 pub const REQUEST_VERSION: u16 = 1;
 
-/// What both gateways can do today. No default bodies: a forgotten method must not compile.
+/// The code of every 429, whatever the gateway calls it: nothing was executed as far as it says, but only asking proves it.
+pub const RATE_LIMITED: &str = "rate_limited";
+
+/// What both gateways can do today. No default bodies but the profile's: a forgotten method must not compile.
 #[async_trait]
 pub trait Gateway: Send + Sync {
     fn name(&self) -> GatewayName;
+
+    /// What recovery may rely on here. The adapters of both gateways keep to their published profile; a test may stand in
+    /// for a worse gateway.
+    fn profile(&self) -> Profile {
+        self.name().profile()
+    }
 
     /// The key versions this adapter can sign with; the current one first.
     async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable>;
@@ -47,6 +56,10 @@ pub trait Gateway: Send + Sync {
 
     /// Asks what became of an attempt.
     async fn find(&self, request: &Find<'_>) -> Lookup;
+
+    /// Cancels an open PaymentIntent, so that nothing under it is ever captured. Cancelling a cancelled one succeeds, and
+    /// where a gateway has no such thing there is nothing to cancel.
+    async fn cancel_intent(&self, request: &CancelIntent<'_>) -> IntentCancelled;
 
     /// Gives money back, once, under the refund's key.
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer;
@@ -175,6 +188,21 @@ pub struct Find<'a> {
     pub known_charges: &'a [String],
     /// First send of the attempt.
     pub since: Timestamp,
+}
+
+pub struct CancelIntent<'a> {
+    pub intent: &'a str,
+}
+
+/// What became of a PaymentIntent that was to be cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntentCancelled {
+    /// It captured nothing and never will.
+    Cancelled,
+    /// Too late: it had been paid.
+    Captured(Capture),
+    /// It may still capture; ask again later.
+    Unknown,
 }
 
 pub struct Refund<'a> {

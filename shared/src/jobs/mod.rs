@@ -4,11 +4,13 @@
 //! neighbours; a record that does not parse fails like any other and ends in the dead-letter queue; bodies are never
 //! logged; every failure leaves one log line with its causes.
 
+mod dead_letters;
 mod queue;
 mod runtime;
 mod schedule;
 mod sqs;
 
+pub use dead_letters::{Source, SqsDeadLetters};
 pub use queue::{SqsHints, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
 use domain::ids::SubscriptionId;
 use domain::settle::Hint;
 use serde_json::json;
@@ -39,6 +40,13 @@ impl Queue {
     }
 }
 
+/// What a queue holds, visible or not.
+const HELD: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+];
+
 /// Hints to `failed-charges`. A hint that is lost is only logged: the due index is the truth.
 pub struct SqsHints(Queue);
 
@@ -58,6 +66,13 @@ impl Hints for SqsHints {
         if self.0.send(body, delay).await.is_err() {
             tracing::warn!(subscription = subscription.as_str(), "hint lost");
         }
+    }
+
+    async fn idle(&self) -> bool {
+        let request = self.0.client.get_queue_attributes().queue_url(&self.0.url);
+        let Ok(answer) = request.set_attribute_names(Some(HELD.to_vec())).send().await else { return false };
+        let attributes = answer.attributes.unwrap_or_default();
+        HELD.iter().all(|name| attributes.get(name).is_some_and(|n| n == "0"))
     }
 }
 

@@ -231,9 +231,8 @@ impl Store for MemoryStore {
         let items = state.select(&selection, after.as_ref(), limit.saturating_add(1));
         let last = items.get(limit.saturating_sub(1)).filter(|_| items.len() > limit);
         let next = last.and_then(|item| selection.position(item)).map(|position| selection.cursor(&position));
-        let page = items.into_iter().take(limit);
-        let records = page.map(|item| rows::decode(selection.table, item.clone())).collect::<Result<_, _>>()?;
-        Ok(Page { records, next })
+        let (records, damaged) = selection.decode(items.into_iter().take(limit).cloned())?;
+        Ok(Page { records, damaged, next })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {

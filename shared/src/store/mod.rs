@@ -107,6 +107,9 @@ pub enum Query {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     pub records: Vec<Record>,
+    /// Keys of rows that do not read back. Only [`Query::SubscriptionsDue`] goes on without them, because one bad account
+    /// must not stop a run; every other query is [`StoreError::Corrupt`] then.
+    pub damaged: Vec<String>,
     pub next: Option<String>,
 }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::rows::{Item, key_of};
+use super::rows::{Item, decode, key_of};
 use super::schema::{Index, ON_SALE, RUN, RowKey, Table};
-use super::{Query, StoreError};
+use super::{Query, Record, StoreError};
 
 /// Records in one page, at most.
 pub const PAGE_MAX: u32 = 100;
@@ -99,6 +99,23 @@ impl Selection {
             && self.until.is_none_or(|until| {
                 self.index.and_then(|index| Sort::of(index, item)).is_some_and(|sort| sort <= Sort::Number(until))
             })
+    }
+
+    /// The items as records. Those that do not read back are named instead, where the query may go on without them.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it may not.
+    pub fn decode(&self, items: impl IntoIterator<Item = Item>) -> Result<(Vec<Record>, Vec<String>), StoreError> {
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        for item in items {
+            let key = key_of(self.table, &item).map_or_else(String::new, |row| row.pk);
+            match decode(self.table, item) {
+                Ok(record) => records.push(record),
+                Err(StoreError::Corrupt(_)) if self.until.is_some() => damaged.push(key),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok((records, damaged))
     }
 
     /// The position of an item, or of the keys an index projects.

@@ -50,7 +50,11 @@ rows!(
     Event(Event),
 );
 
-fn typed<T: Row>(record: Record) -> Result<T, StoreError> {
+/// A record's content.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is of another kind.
+pub fn row<T: Row>(record: Record) -> Result<T, StoreError> {
     T::of(record).ok_or_else(|| StoreError::Corrupt("a row of another kind".to_owned()))
 }
 
@@ -59,7 +63,7 @@ fn typed<T: Row>(record: Record) -> Result<T, StoreError> {
 /// # Errors
 /// As [`Store::get`].
 pub async fn get<T: Row>(store: &dyn Store, key: &Key) -> Result<Option<T>, StoreError> {
-    store.get(key).await?.map(typed).transpose()
+    store.get(key).await?.map(row).transpose()
 }
 
 /// Many rows of one kind, read consistently, in the order of the keys; absent ones are left out.
@@ -67,7 +71,7 @@ pub async fn get<T: Row>(store: &dyn Store, key: &Key) -> Result<Option<T>, Stor
 /// # Errors
 /// As [`Store::get_many`].
 pub async fn get_many<T: Row>(store: &dyn Store, keys: &[Key]) -> Result<Vec<T>, StoreError> {
-    store.get_many(keys).await?.into_iter().map(typed).collect()
+    store.get_many(keys).await?.into_iter().map(row).collect()
 }
 
 /// One page of a query, and the cursor of the next.
@@ -81,7 +85,7 @@ pub async fn list<T: Row>(
     cursor: Option<&str>,
 ) -> Result<(Vec<T>, Option<String>), StoreError> {
     let page = store.query(query, limit, cursor).await?;
-    let rows = page.records.into_iter().map(typed).collect::<Result<_, _>>()?;
+    let rows = page.records.into_iter().map(row).collect::<Result<_, _>>()?;
     Ok((rows, page.next))
 }
 

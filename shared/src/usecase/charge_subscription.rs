@@ -14,10 +14,13 @@ use domain::settle::Report;
 use domain::subscription::{Claim, StartRefused, Subscription};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
+use super::allowance::{Said, of_answer};
+use super::release_intent::{Released, release};
 use super::settle::{Loaded, SettleError, settle_report};
-use super::{Charging, stamp};
-use crate::gateway::{Charge, REQUEST_VERSION, of_resend};
+use super::{Charging, stamp, switch};
+use crate::gateway::{Charge, Gateway, REQUEST_VERSION, of_resend};
 use crate::ports::{Context, VaultError};
 use crate::store::{Commit, Record, StoreError, Write, typed};
 
@@ -60,6 +63,12 @@ pub enum ChargeError {
     Busy,
     #[error("keys are unavailable")]
     KeysUnavailable,
+    /// Nothing was claimed: what is owed stays due.
+    #[error(transparent)]
+    GatewayPaused(#[from] switch::Stopped),
+    /// A PaymentIntent of the cycle may still capture and could not be cancelled: nothing was done.
+    #[error("the gateway does not say what became of the open payment")]
+    IntentOpen,
     #[error(transparent)]
     Settle(#[from] SettleError),
     #[error(transparent)]
@@ -81,7 +90,29 @@ pub async fn charge(
     let store = charging.store.as_ref();
     let method = typed::method(store, &subscription.tenant_id, &subscription.method_id).await?;
     let method = method.filter(PaymentMethod::chargeable).ok_or(ChargeError::MethodUnusable)?;
-    charge_with(charging, context, subscription, &method, trigger, patience).await
+    let (gateway, random) = (subscription.gateway, charging.random.as_ref());
+    let pass = switch::admit(store, random, context.now, gateway).await??;
+    let charged = charge_with(charging, context, subscription, &method, trigger, patience).await;
+    if pass == switch::Pass::Probe {
+        heard_of_probe(charging, gateway, &charged).await;
+    }
+    charged
+}
+
+/// A payment somebody asked for was also the probe of an open breaker. Not being able to say so is logged only: the
+/// probe's lease ends by itself.
+async fn heard_of_probe(charging: &Charging, gateway: GatewayName, charged: &Result<Charged, ChargeError>) {
+    let (store, random, now) = (charging.store.as_ref(), charging.random.as_ref(), charging.clock.now().await);
+    let told = match charged.as_ref().map(|c| &c.result) {
+        Ok(ChargeResult::Captured | ChargeResult::Declined { .. } | ChargeResult::Misconfigured) => {
+            switch::recover(store, random, now, gateway).await
+        }
+        Ok(ChargeResult::Pending) => switch::probe_failed(store, random, now, gateway).await,
+        Err(_) => switch::probe_unused(store, random, now, gateway).await,
+    };
+    if let Err(error) = told {
+        tracing::warn!(gateway = gateway.as_str(), %error, "the probe's outcome was not written");
+    }
 }
 
 /// The same with the method already read (the runner reads methods in batches).
@@ -97,40 +128,66 @@ pub async fn charge_with(
     patience: Duration,
 ) -> Result<Charged, ChargeError> {
     let store = charging.store.as_ref();
+    // Dead, refused so often of late that trying again would only annoy its issuer, or of a gateway that does not take
+    // this currency.
+    if !method.chargeable_at(context.now) || !subscription.gateway.takes(subscription.amount.currency) {
+        return Err(ChargeError::MethodUnusable);
+    }
     let opened = open(charging, method).await?;
     let billable = subscription.next_billable();
     // The first attempt of a cycle has no row yet: an ordinary renewal saves the read.
-    let cycle = if subscription.tries == 0 {
+    let mut cycle = if subscription.tries == 0 {
         None
     } else {
         typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?
     };
+    let begun = Instant::now();
+    let moved = has_intent_elsewhere(&subscription, cycle.as_ref());
+    if moved {
+        if let Released::Settled(loaded) = release(charging, context, cycle.as_ref()).await? {
+            return Ok(paid_meanwhile(*loaded, billable.index));
+        }
+        cycle = cycle.map(|c| Cycle { intent: None, ..c });
+    }
     let gateway = charging.gateways.get(subscription.gateway);
     let secret =
         gateway.key_versions().await.ok().and_then(|v| v.into_iter().next()).ok_or(ChargeError::KeysUnavailable)?;
-    let lease = subscription.gateway.profile().timeout.saturating_add(LEASE_MARGIN);
     let claim = Claim {
         trigger,
         token: stamp::token(charging.random.as_ref()),
         now: context.now,
-        lease_until: context.now.saturating_add(lease).unwrap_or(context.now),
+        lease_until: lease_end(gateway, context.now),
         secret,
         request: REQUEST_VERSION,
         intent: cycle.as_ref().and_then(|c| c.intent.clone()),
     };
     let claimed = subscription.start(claim)?;
-    let write = Commit {
-        id: stamp::token(charging.random.as_ref()),
-        writes: vec![Write::Replace(Record::Subscription(claimed.clone()))],
-        events: Vec::new(),
-    };
+    let mut writes = vec![Write::Replace(Record::Subscription(claimed.clone()))];
+    if moved {
+        writes.extend(cycle.clone().map(|c| Write::Replace(Record::Cycle(c))));
+        cycle = cycle.map(|c| Cycle { version: c.version.saturating_add(1), ..c });
+    }
+    let write = Commit { id: stamp::token(charging.random.as_ref()), writes, events: Vec::new() };
     match store.commit(&write).await {
         Ok(()) => {}
         Err(StoreError::Conflict { .. }) => return Err(ChargeError::Busy),
         Err(e) => return Err(e.into()),
     }
     let claimed = Subscription { version: claimed.version.saturating_add(1), ..claimed };
-    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, &opened, Sending::First, patience).await
+    let left = patience.saturating_sub(begun.elapsed());
+    send_and_settle(charging, context, Loaded { subscription: claimed, cycle }, &opened, Sending::First, left).await
+}
+
+/// Whether the open cycle has a PaymentIntent, and another gateway is about to charge it.
+fn has_intent_elsewhere(subscription: &Subscription, cycle: Option<&Cycle>) -> bool {
+    subscription.gateway != GatewayName::Stripe && cycle.is_some_and(|c| c.intent.is_some())
+}
+
+/// The cycle turned out to be paid under its intent, or holds that money in quarantine.
+fn paid_meanwhile(loaded: Loaded, index: u32) -> Charged {
+    let paid = loaded.subscription.paid.is_some_and(|k| k >= index);
+    let result = if paid { ChargeResult::Captured } else { ChargeResult::Pending };
+    Charged { subscription: loaded.subscription, result }
 }
 
 /// Whether an attempt goes out for the first time: what the answer to a resend proves is less ([`of_resend`]).
@@ -195,10 +252,13 @@ async fn send(
     opened: &Opened,
     patience: Duration,
 ) -> Answer {
+    let allowance = &charging.allowance;
+    allowance.turn(live.gateway).await;
     // Thawed too late to be heard before the lease ends: somebody may already be looking this attempt up.
-    let profile = live.gateway.profile();
-    let send_by = live.lease_until.saturating_sub(profile.timeout).unwrap_or(live.lease_until);
+    let timeout = charging.gateways.get(live.gateway).profile().timeout;
+    let send_by = live.lease_until.saturating_sub(timeout).unwrap_or(live.lease_until);
     if charging.clock.now().await > send_by {
+        allowance.heard(live.gateway, Said::Unsent, Duration::ZERO);
         return silence();
     }
     let billable = live.billable(&subscription.id);
@@ -216,7 +276,10 @@ async fn send(
         known_charges: &known_charges,
     };
     let call = charging.gateways.get(live.gateway).charge(&charge);
-    tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence())
+    let sent = Instant::now();
+    let answer = tokio::time::timeout(patience, call).await.unwrap_or_else(|_| silence());
+    allowance.heard(live.gateway, of_answer(&answer), sent.elapsed());
+    answer
 }
 
 /// A method's secrets, opened before anything is claimed: a card that cannot be charged starts no attempt.
@@ -267,8 +330,8 @@ pub fn account(subscription: &Subscription) -> GatewayName {
     subscription.gateway
 }
 
-/// When an attempt claimed now must have been sent.
+/// How long a claim made now keeps everybody else away.
 #[must_use]
-pub fn lease_end(gateway: GatewayName, now: Timestamp) -> Timestamp {
+pub fn lease_end(gateway: &dyn Gateway, now: Timestamp) -> Timestamp {
     now.saturating_add(gateway.profile().timeout.saturating_add(LEASE_MARGIN)).unwrap_or(now)
 }

@@ -41,7 +41,7 @@ pub struct Order<'a> {
 /// A subscription as it begins. Not approved, so nothing is due.
 ///
 /// # Errors
-/// When the add-ons do not belong to the plan.
+/// When the add-ons do not belong to the plan, or the method's gateway does not take its currency.
 pub fn draft(
     application: &Application,
     plan: &Plan,
@@ -50,6 +50,9 @@ pub fn draft(
     now: jiff::Timestamp,
 ) -> Result<Subscription, CreateError> {
     let (snapshot, amount) = plan.snapshot(addons).map_err(|_| CreateError::UnknownAddon)?;
+    if !method.gateway.takes(amount.currency) {
+        return Err(CreateError::UnknownMethod);
+    }
     Ok(Subscription {
         id: application.id.subscription(),
         tenant_id: application.tenant_id(),
@@ -67,6 +70,7 @@ pub fn draft(
         dunning: None,
         approved_at: None,
         stopped_at: None,
+        cancel_at: None,
         first_decline: None,
         parked: false,
         created_at: now,

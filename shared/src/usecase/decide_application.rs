@@ -25,6 +25,8 @@ pub enum DecisionError {
     NotFound,
     #[error(transparent)]
     Refused(#[from] DecideError),
+    #[error("its subscription was cancelled")]
+    SubscriptionEnded,
     /// The plan or add-on it names is no longer on sale.
     #[error("the plan cannot be sold")]
     PlanGone,
@@ -122,6 +124,10 @@ async fn approve(
     plan.facts.push(Fact::new("tenant.created", tenant.id.as_str()));
     plan.writes.push(Write::New(Record::Tenant(tenant)));
     let (subscription, write) = match existing {
+        // Cancelled before anybody decided: there is nothing to approve.
+        Some(existing) if existing.status != SubscriptionStatus::PendingActivation => {
+            return Err(DecisionError::SubscriptionEnded);
+        }
         Some(existing) => {
             let due = existing.approved(context.now);
             (due.clone(), Write::Replace(Record::Subscription(due)))
@@ -154,6 +160,7 @@ async fn from_application(
         .ok_or(DecisionError::PlanGone)?;
     draft(application, &sold, &application.addon_codes, &method, context.now).map_err(|e| match e {
         CreateError::Store(e) => DecisionError::Store(e),
+        CreateError::UnknownMethod => DecisionError::Refused(DecideError::PaymentMethodMissing),
         _ => DecisionError::PlanGone,
     })
 }

@@ -6,10 +6,10 @@ use domain::ids::{MethodId, TenantId};
 use domain::method::{PaymentMethod, Status};
 use domain::subscription::{Status as SubscriptionStatus, Subscription};
 
-use super::{Charging, charge_subscription::aad, stamp};
+use super::{Charging, RACES, charge_subscription::aad, stamp};
 use crate::gateway::DeleteMethod;
 use crate::ports::Context;
-use crate::store::{Query, Record, StoreError, Write, typed};
+use crate::store::{Record, StoreError, Write, typed};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
@@ -23,6 +23,9 @@ pub enum DeleteError {
 
 /// Deletes a tenant's method. Deleting it again succeeds.
 ///
+/// The subscription is read by its key, never through an index, which may not show it yet. Whoever puts a card on a
+/// subscription writes the card's row too ([`super::change_method`]), so that one of the two loses the race.
+///
 /// # Errors
 /// When it is unknown or in use, or the store fails. A gateway that does not answer is tried again by the next call.
 pub async fn delete(
@@ -32,21 +35,29 @@ pub async fn delete(
     id: &MethodId,
 ) -> Result<(), DeleteError> {
     let store = charging.store.as_ref();
-    let method = typed::method(store, tenant, id).await?.ok_or(DeleteError::NotFound)?;
-    if method.status != Status::Deleted {
-        let (subscriptions, _) =
-            typed::list::<Subscription>(store, &Query::SubscriptionsOfTenant { tenant: tenant.clone() }, 100, None)
-                .await?;
-        if subscriptions.iter().any(|s| uses(s, id)) {
+    for _ in 0..RACES {
+        let method = typed::method(store, tenant, id).await?.ok_or(DeleteError::NotFound)?;
+        if method.status == Status::Deleted {
+            forget(charging, &method).await;
+            return Ok(());
+        }
+        let subscription = typed::subscription(store, &tenant.request().subscription()).await?;
+        if subscription.is_some_and(|s| uses(&s, id)) {
             return Err(DeleteError::InUse);
         }
         let deleted = PaymentMethod { status: Status::Deleted, ..method.clone() };
         let fact = Fact::new("payment_method.deleted", tenant.as_str()).with("methodId", id.as_str());
         let writes = vec![Write::Replace(Record::Method(deleted))];
-        store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await?;
+        match store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await {
+            Ok(()) => {
+                forget(charging, &method).await;
+                return Ok(());
+            }
+            Err(StoreError::Conflict { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
     }
-    forget(charging, &method).await;
-    Ok(())
+    Err(StoreError::Conflict { key: None }.into())
 }
 
 fn uses(subscription: &Subscription, id: &MethodId) -> bool {

@@ -4,27 +4,39 @@
 //! a lost race is decided again from fresh rows, a bounded number of times.
 
 pub mod activate_subscription;
+pub mod allowance;
+pub mod approve_run;
+pub mod cancel_subscription;
+pub mod change_method;
 pub mod charge_subscription;
 pub mod create_subscription;
 pub mod daily_limit;
+pub mod dead_letters;
 pub mod decide_application;
 pub mod delete_method;
+pub mod hold_run;
 pub mod owner;
+pub mod park;
+pub mod payment_guide;
 pub mod receive_webhook;
 pub mod recover_charge;
 pub mod register_method;
+pub mod release_intent;
 pub mod resolve_attempt;
+pub mod resolve_order;
 pub mod retire;
 pub mod run_billing;
 pub mod runner;
-pub mod runner_lease;
 pub mod set_up_method;
 pub mod settle;
 pub mod stamp;
 pub mod start_run;
 pub mod submit_application;
+pub mod switch;
 
 use std::sync::Arc;
+
+use allowance::Allowance;
 
 use crate::gateway::Gateways;
 use crate::ports::{Clock, Hints, Random, Vault};
@@ -42,4 +54,6 @@ pub struct Charging {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub hints: Arc<dyn Hints>,
+    /// The gateway calls this process may make, and when.
+    pub allowance: Arc<dyn Allowance>,
 }

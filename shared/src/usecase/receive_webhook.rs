@@ -6,16 +6,19 @@
 
 use std::time::Duration;
 
-use domain::charge::{Answer, Billable, GatewayName};
+use domain::charge::{Answer, Billable, GatewayName, Lookup};
+use domain::cycle::{Outcome, State};
 use domain::event::{Actor, Fact};
 use domain::method::{PaymentMethod, Status};
 use domain::settle::Report;
+use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
 
-use super::charge_subscription::ChargeError;
+use super::charge_subscription::{ChargeError, open};
 use super::resolve_attempt::resolve;
 use super::settle::{SettleError, settle_report};
 use super::{Charging, stamp};
+use crate::gateway::Find;
 use crate::ports::Context;
 use crate::store::{InboxRow, Key, Query, Record, StoreError, Write, typed};
 
@@ -32,6 +35,9 @@ pub enum ReceiveError {
     Settle(#[from] SettleError),
     #[error(transparent)]
     Charge(#[from] ChargeError),
+    /// Nobody else would ask about it: the gateway has to send it again.
+    #[error("the gateway did not answer")]
+    Unanswered,
 }
 
 /// A verified event, in our words.
@@ -105,10 +111,11 @@ async fn settle_event(
     }
 }
 
-/// An unsigned event names an order. Asks the gateway only if that order is an attempt of ours still open.
+/// An unsigned event names an order. Asks the gateway only if that order is an attempt of ours about which something can
+/// still change.
 ///
 /// # Errors
-/// When the store fails.
+/// When the store fails, or the gateway does not say what became of an attempt that nobody else would ask about.
 pub async fn receive_hint(
     charging: &Charging,
     now: Timestamp,
@@ -138,12 +145,57 @@ async fn look(
             && n.is_none_or(|n| n == live.n)
     });
     if !open {
+        look_back(charging, context, gateway, &subscription, billable, n).await?;
         return Ok(true);
     }
     match resolve(charging, context, &subscription, REREAD).await {
         // Somebody else is at it, or will be: the due index holds the attempt either way.
         Ok(_) | Err(ChargeError::Busy | ChargeError::MethodUnusable) => Ok(true),
         Err(e) => Err(e.into()),
+    }
+}
+
+/// An unsigned event about an attempt that is over. Money may have come for one that was closed as absent, or for a cycle
+/// that is still open: the gateway is asked, and what it captured is settled on its merits. Stripe's events are signed and
+/// say themselves what was captured.
+async fn look_back(
+    charging: &Charging,
+    context: &Context,
+    gateway: GatewayName,
+    subscription: &Subscription,
+    billable: &Billable,
+    n: Option<u32>,
+) -> Result<(), ReceiveError> {
+    let store = charging.store.as_ref();
+    let Some(n) = n else { return Ok(()) };
+    let cycle = typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?;
+    let Some(cycle) = cycle else { return Ok(()) };
+    let record = cycle.attempt(n).filter(|a| a.gateway == gateway);
+    let absent = record.is_some_and(|a| a.outcome == Outcome::Absent);
+    let started = subscription.owes_next(billable.index, billable.seq) && n <= subscription.tries;
+    let may_change = absent || (started && cycle.state == State::Open);
+    if !may_change {
+        return Ok(());
+    }
+    let method = record.map_or(&subscription.method_id, |a| &a.method_id);
+    let method = typed::method(store, &subscription.tenant_id, method).await?.ok_or(ChargeError::MethodUnusable)?;
+    let opened = open(charging, &method).await?;
+    let find = Find {
+        order_id: &billable.order_id(gateway, n),
+        amount: cycle.amount,
+        customer: &opened.customer,
+        intent: None,
+        known_charges: &cycle.known_charges(),
+        since: record.map_or(subscription.created_at, |a| a.at),
+    };
+    match tokio::time::timeout(REREAD, charging.gateways.get(gateway).find(&find)).await {
+        Ok(Lookup::Found(answer @ Answer::Captured(_))) => {
+            let report = Report { index: billable.index, seq: billable.seq, n: Some(n), answer, token: None };
+            settle_report(charging, context, &billable.subscription, &report, None, &[]).await?;
+            Ok(())
+        }
+        Ok(Lookup::Found(_) | Lookup::Pending | Lookup::NotFound) => Ok(()),
+        Ok(Lookup::Failed) | Err(_) => Err(ReceiveError::Unanswered),
     }
 }
 

@@ -5,23 +5,22 @@
 
 use std::time::Duration;
 
-use domain::charge::{DeclineClass, GatewayName};
-use domain::cycle::Outcome;
+use domain::charge::GatewayName;
 use domain::event::Fact;
 use domain::ids::MethodId;
 use domain::method::{PaymentMethod, Status};
 use domain::onboarding::Application;
-use domain::subscription::{StartRefused, Subscription};
+use domain::subscription::Subscription;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::activate_subscription::collect;
-use super::charge_subscription::{ChargeError, ChargeResult};
+use super::change_method::{put_to_use, tried};
+use super::charge_subscription::ChargeResult;
 use super::owner::{Owner, OwnerError, application};
 use super::{Charging, RACES, daily_limit, stamp};
 use crate::gateway::{GatewayError, Register, Registered, WindowResult};
 use crate::ports::{Context, VaultError};
-use crate::store::{Record, Store, StoreError, Write, typed};
+use crate::store::{Record, StoreError, Write, typed};
 
 /// Registrations per application in a day (design.md §8): card testing is somebody else's money.
 pub const PER_APPLICATION: u64 = 5;
@@ -116,7 +115,8 @@ pub async fn register(
             store_method(charging, context, &application, &method).await?
         }
     };
-    let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
+    let (subscription, charge) =
+        put_to_use(charging, context, &application.id.subscription(), &method, patience).await?;
     Ok(Registration { method, holder_name: input.holder_name, subscription, charge })
 }
 
@@ -140,27 +140,9 @@ async fn again(
     if charge.is_some() || !newest || !method.chargeable() {
         return Ok(Registration { method, holder_name, subscription, charge });
     }
-    let (subscription, charge) = put_to_use(charging, context, &application, &method, patience).await?;
+    let (subscription, charge) =
+        put_to_use(charging, context, &application.id.subscription(), &method, patience).await?;
     Ok(Registration { method, holder_name, subscription, charge })
-}
-
-/// What this card's last attempt on the cycle that is owed came to, if there was one that counts.
-async fn tried(
-    store: &dyn Store,
-    owing: &Subscription,
-    method: &PaymentMethod,
-) -> Result<Option<ChargeResult>, StoreError> {
-    if owing.live.as_ref().is_some_and(|live| live.method_id == method.id) {
-        return Ok(Some(ChargeResult::Pending));
-    }
-    let billable = owing.next_billable();
-    let cycle = typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?;
-    let attempts = cycle.map(|c| c.attempts).unwrap_or_default();
-    let last = attempts.into_iter().rev().find(|a| a.method_id == method.id && a.outcome == Outcome::Declined);
-    Ok(last.map(|a| ChargeResult::Declined {
-        class: a.class.unwrap_or(DeclineClass::Soft),
-        code: a.code.unwrap_or_default(),
-    }))
 }
 
 /// Calls the gateway within the daily limits. Whatever may have touched a card counts; an object that is not this
@@ -235,6 +217,7 @@ async fn sealed(
         },
         token_hash: crate::crypto::token_hash(gateway, registered.token.expose_secret()),
         created_at: context.now,
+        declined_at: Vec::new(),
         version: 0,
         id,
         tenant_id,
@@ -269,59 +252,4 @@ async fn store_method(
         }
     }
     Err(StoreError::Conflict { key: None }.into())
-}
-
-/// Makes the card the subscription's, where that is what registering means, and charges what is owed.
-async fn put_to_use(
-    charging: &Charging,
-    context: &Context,
-    application: &Application,
-    method: &PaymentMethod,
-    patience: Duration,
-) -> Result<(Option<Subscription>, Option<ChargeResult>), RegisterError> {
-    let store = charging.store.as_ref();
-    for _ in 0..RACES {
-        let Some(subscription) = typed::subscription(store, &application.id.subscription()).await? else {
-            return Ok((None, None));
-        };
-        let unpaid = subscription.waits_for_card() || subscription.approved_at.is_none();
-        if !unpaid {
-            return Ok((Some(subscription), None));
-        }
-        let current = if subscription.method_id == method.id {
-            subscription
-        } else {
-            let updated = match subscription.with_method(method.id.clone(), method.gateway, context.now) {
-                Ok(updated) => updated,
-                // The old card's answer is still open and decides first; what is owed after it, the new card pays.
-                Err(StartRefused::LiveAttempt) => subscription.with_next_method(method.id.clone(), method.gateway),
-                Err(_) => return Ok((Some(subscription), None)),
-            };
-            match adopt(charging, context, &updated).await {
-                Ok(()) => Subscription { version: updated.version.saturating_add(1), ..updated },
-                Err(StoreError::Conflict { .. }) => continue,
-                Err(e) => return Err(e.into()),
-            }
-        };
-        if !current.waits_for_card() {
-            return Ok((Some(current), None));
-        }
-        return Ok(match collect(charging, context, current.clone(), patience).await {
-            Ok(charged) => (Some(charged.subscription), Some(charged.result)),
-            // The rules forbid it now, and nothing will charge it later.
-            Err(ChargeError::Refused(_)) => (Some(current), None),
-            Err(e) => {
-                tracing::warn!(subscription = %current.id, error = %e, "charge after registration left to the run");
-                (Some(current), Some(ChargeResult::Pending))
-            }
-        });
-    }
-    Err(StoreError::Conflict { key: None }.into())
-}
-
-async fn adopt(charging: &Charging, context: &Context, updated: &Subscription) -> Result<(), StoreError> {
-    let fact =
-        Fact::new("subscription.method_changed", updated.id.as_str()).with("methodId", updated.method_id.as_str());
-    let writes = vec![Write::Replace(Record::Subscription(updated.clone()))];
-    charging.store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await
 }

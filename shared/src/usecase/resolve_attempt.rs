@@ -10,11 +10,12 @@ use domain::settle::{Report, Settlement, absent};
 use domain::subscription::Subscription;
 use tokio::time::Instant;
 
+use super::allowance::of_lookup;
 use super::charge_subscription::{
     ChargeError, ChargeResult, Charged, Opened, Sending, believed, lease_end, open, send_and_settle,
 };
 use super::settle::{Loaded, SettleError, load, settle_report};
-use super::{Charging, stamp};
+use super::{Charging, stamp, switch};
 use crate::gateway::{Find, REQUEST_VERSION};
 use crate::ports::Context;
 use crate::store::{Commit, Record, StoreError, Write, typed};
@@ -49,19 +50,20 @@ pub async fn resolve(
         .await?
         .ok_or(ChargeError::MethodUnusable)?;
     let begun = Instant::now();
-    // A question that takes too long is a question that failed: it says nothing.
     let opened = open(charging, &method).await;
     let lookup = match &opened {
-        Ok(opened) => tokio::time::timeout(patience, look_up(charging, &loaded, &live, opened)).await,
-        Err(_) => Ok(Lookup::Failed),
+        Ok(opened) => look_up(charging, &loaded, &live, opened, patience).await,
+        Err(_) => Lookup::Failed,
     };
-    let lookup = lookup.unwrap_or(Lookup::Failed);
     let gateway = charging.gateways.get(live.gateway);
     let keys = gateway.key_versions().await.unwrap_or_default();
     let frozen = live.request == REQUEST_VERSION && keys.contains(&live.secret) && method.chargeable();
-    let resendable = frozen && loaded.subscription.may_resend();
-    let next =
-        after_lookup(&live, &live.gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
+    let sendable = frozen && loaded.subscription.may_resend();
+    // Asking never waits, but an operator's pause holds for a resend as for any charge.
+    let asked = sendable && lookup == Lookup::NotFound;
+    let paused = asked && switch::read(store, live.gateway).await?.paused.is_some();
+    let resendable = sendable && !paused;
+    let next = after_lookup(&live, &gateway.profile(), lookup, resendable, context.now).map_err(SettleError::from)?;
     let left = patience.saturating_sub(begun.elapsed());
     if next == Next::Resend && left < RESEND_AT_LEAST {
         // Whoever has more time sends it: it stays due.
@@ -97,7 +99,7 @@ async fn act(
             // A fresh token and lease: whoever was sending before can no longer report anything but a capture.
             let resent = LiveAttempt {
                 token: stamp::token(charging.random.as_ref()),
-                lease_until: lease_end(live.gateway, context.now),
+                lease_until: lease_end(charging.gateways.get(live.gateway), context.now),
                 unknown: None,
                 ..live
             };
@@ -156,7 +158,13 @@ async fn close(
     }
 }
 
-async fn look_up(charging: &Charging, loaded: &Loaded, live: &LiveAttempt, opened: &Opened) -> Lookup {
+async fn look_up(
+    charging: &Charging,
+    loaded: &Loaded,
+    live: &LiveAttempt,
+    opened: &Opened,
+    patience: Duration,
+) -> Lookup {
     let known_charges = loaded.cycle.as_ref().map(|c| c.known_charges()).unwrap_or_default();
     let find = Find {
         order_id: &live.billable(&loaded.subscription.id).order_id(live.gateway, live.n),
@@ -166,5 +174,11 @@ async fn look_up(charging: &Charging, loaded: &Loaded, live: &LiveAttempt, opene
         known_charges: &known_charges,
         since: live.started_at,
     };
-    charging.gateways.get(live.gateway).find(&find).await
+    charging.allowance.turn(live.gateway).await;
+    let sent = Instant::now();
+    let found = tokio::time::timeout(patience, charging.gateways.get(live.gateway).find(&find)).await;
+    // A question that takes too long is a question that failed: it says nothing.
+    let lookup = found.unwrap_or(Lookup::Failed);
+    charging.allowance.heard(live.gateway, of_lookup(&lookup), sent.elapsed());
+    lookup
 }

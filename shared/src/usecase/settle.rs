@@ -91,7 +91,8 @@ async fn commit(
         Settlement::Apply(settled) => *settled,
         Settlement::Nothing if also.is_empty() => return Ok(before.clone()),
         Settlement::Nothing => {
-            Settled { subscription: None, cycle: None, invalid_method: None, facts: Vec::new(), hint: None }
+            let (invalid_method, declined_method) = (None, None);
+            Settled { subscription: None, cycle: None, invalid_method, declined_method, facts: Vec::new(), hint: None }
         }
     };
     let mut writes = also.to_vec();
@@ -105,10 +106,12 @@ async fn commit(
         writes.push(if before.cycle.is_some() { Write::Replace(record) } else { Write::New(record) });
         after.cycle = Some(Cycle { version: cycle.version.saturating_add(1), ..cycle });
     }
-    if let Some(method) = settled.invalid_method {
-        let method = typed::method(charging.store.as_ref(), &before.subscription.tenant_id, &method).await?;
-        if let Some(mut method) = method.filter(|m| m.status != MethodStatus::Deleted) {
-            method.status = MethodStatus::Invalid;
+    if let Some((id, at)) = &settled.declined_method {
+        let method = typed::method(charging.store.as_ref(), &before.subscription.tenant_id, id).await?;
+        if let Some(mut method) = method.map(|m| m.declined(*at)) {
+            if settled.invalid_method.as_ref() == Some(id) && method.status != MethodStatus::Deleted {
+                method.status = MethodStatus::Invalid;
+            }
             writes.push(Write::Replace(Record::Method(method)));
         }
     }

@@ -6,6 +6,11 @@ use domain::ids::{EventId, ulid};
 use crate::ports::{Context, Random};
 use crate::store::{Commit, Write};
 
+/// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
+/// turns into an alarm, and an entry in `infra/runbook.md`.
+pub const ALERTS: [&str; 5] =
+    ["gateway.opened", "gateway.paused", "payment.quarantined", "run.held", "subscription.parked"];
+
 /// A commit of rows and the facts about them.
 #[must_use]
 pub fn commit(random: &dyn Random, context: &Context, writes: Vec<Write>, facts: Vec<Fact>) -> Commit {
@@ -16,9 +21,13 @@ pub fn commit(random: &dyn Random, context: &Context, writes: Vec<Write>, facts:
     }
 }
 
-/// One stamped event.
+/// One stamped event. One of [`ALERTS`] is logged here, before it is committed: a lost race says it twice, a crash
+/// never leaves it unsaid.
 #[must_use]
 pub fn event(random: &dyn Random, context: &Context, fact: Fact, reason: Option<String>) -> Event {
+    if ALERTS.contains(&fact.kind) {
+        tracing::error!(alert = fact.kind, subject = fact.subject, "an operator must look");
+    }
     Event {
         id: EventId::new(ulid(context.now, random.bits())),
         at: context.now,

@@ -3,7 +3,7 @@
 
 use domain::event::Fact;
 use domain::ids::{RunId, ulid};
-use domain::run::{Run, Status};
+use domain::run::Run;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -44,7 +44,7 @@ pub struct Starter<'a> {
     pub wall: Timestamp,
 }
 
-/// Starts or continues a run. A drained one is opened again, because something may be due by now.
+/// Starts or continues a run. A drained one is opened again, because something may be due by now; a held one stays held.
 ///
 /// # Errors
 /// When time travel is asked for and refused, or the store or queue fails.
@@ -73,7 +73,7 @@ pub async fn start_run(
 async fn reopen(store: &dyn Store, random: &dyn Random, context: &Context, run: Run) -> Result<Run, StoreError> {
     let mut run = run;
     for _ in 0..RACES {
-        let opened = Run { status: Status::Running, drained: Vec::new(), ended_at: None, ..run.clone() };
+        let opened = run.reopened();
         let fact = Fact::new("run.started", run.id.as_str()).with("asOf", run.as_of.map(|t| t.to_string()));
         let writes = vec![Write::Replace(Record::Run(opened.clone()))];
         match store.commit(&stamp::commit(random, context, writes, vec![fact])).await {

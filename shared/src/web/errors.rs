@@ -5,12 +5,19 @@ use domain::subscription::StartRefused;
 
 use super::ApiError;
 use crate::gateway::GatewayError;
+use crate::ports::QueueUnavailable;
+use crate::store::StoreError;
+use crate::usecase::approve_run::ApproveRunError;
+use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
 use crate::usecase::create_subscription::CreateError;
+use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
 use crate::usecase::delete_method::DeleteError;
 use crate::usecase::owner::OwnerError;
+use crate::usecase::payment_guide::GuideError;
 use crate::usecase::register_method::RegisterError;
+use crate::usecase::resolve_order::ResolveOrderError;
 use crate::usecase::set_up_method::SetUpError;
 use crate::usecase::settle::SettleError;
 use crate::usecase::start_run::StartRunError;
@@ -51,6 +58,7 @@ impl From<DecisionError> for ApiError {
             DecisionError::Refused(DecideError::NoteRequired) => {
                 ApiError::invalid_field("note", "note_required", "is required for this decision")
             }
+            DecisionError::SubscriptionEnded => StartRefused::Ended.into(),
             DecisionError::PlanGone => ApiError::conflict("plan_not_on_sale", "The plan applied for is not on sale."),
             DecisionError::Store(e) => e.into(),
         }
@@ -152,9 +160,23 @@ impl From<ChargeError> for ApiError {
                 "The payment method cannot be charged; register another card.",
             ),
             ChargeError::Busy => ApiError::conflict("attempt_in_progress", "A payment attempt is in progress."),
-            ChargeError::KeysUnavailable => ApiError::unavailable(e),
+            ChargeError::GatewayPaused(stopped) => {
+                let message = "This payment gateway takes no payments at the moment; nothing was charged.";
+                let problem = ApiError::new(503, "gateway_paused", message).retry_after(stopped.wait_s);
+                problem.with("until", stopped.until.map(|at| at.to_string()))
+            }
+            ChargeError::KeysUnavailable | ChargeError::IntentOpen => ApiError::unavailable(e),
             ChargeError::Settle(e) => e.into(),
             ChargeError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(e: ChangeError) -> Self {
+        match e {
+            ChangeError::UnknownMethod => ApiError::not_found(),
+            ChangeError::Charge(e) => e.into(),
         }
     }
 }
@@ -172,6 +194,57 @@ impl From<StartRefused> for ApiError {
             StartRefused::Parked => ApiError::conflict("parked", "An operator must look at this subscription first."),
             StartRefused::Illegal => ApiError::conflict("illegal_transition", "Its status does not allow that."),
             StartRefused::Calendar(e) => ApiError::internal(e),
+        }
+    }
+}
+
+impl From<ResolveOrderError> for ApiError {
+    fn from(e: ResolveOrderError) -> Self {
+        match e {
+            ResolveOrderError::NotFound => ApiError::not_found(),
+            ResolveOrderError::InFlight { until } => {
+                let message = "The gateway is being asked right now; what it says is written by whoever asked.";
+                ApiError::conflict("attempt_in_flight", message).with("until", until.to_string())
+            }
+            ResolveOrderError::Charge(e) => e.into(),
+        }
+    }
+}
+
+impl From<QueueUnavailable> for ApiError {
+    fn from(e: QueueUnavailable) -> Self {
+        ApiError::unavailable(e)
+    }
+}
+
+impl From<DeadLettersError> for ApiError {
+    fn from(e: DeadLettersError) -> Self {
+        match e {
+            DeadLettersError::Queue(e) => e.into(),
+            DeadLettersError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<GuideError> for ApiError {
+    fn from(e: GuideError) -> Self {
+        match e {
+            GuideError::NotPaused => {
+                ApiError::conflict("gateway_not_paused", "Payments flow; nobody has to pay by transfer.")
+            }
+            GuideError::BadCursor => StoreError::BadCursor.into(),
+            GuideError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<ApproveRunError> for ApiError {
+    fn from(e: ApproveRunError) -> Self {
+        match e {
+            ApproveRunError::NotFound => ApiError::not_found(),
+            ApproveRunError::NotHeld => ApiError::conflict("run_not_held", "The run is not held."),
+            ApproveRunError::Store(e) => e.into(),
+            ApproveRunError::Queue(e) => e.into(),
         }
     }
 }

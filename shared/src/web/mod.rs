@@ -8,6 +8,8 @@ mod body;
 pub mod card_guard;
 pub mod charged;
 mod errors;
+pub mod gateways;
+pub mod guide_page;
 pub mod idempotency;
 mod reply;
 mod request;

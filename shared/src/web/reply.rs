@@ -6,10 +6,15 @@
 use std::error::Error;
 use std::fmt;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use base64::Engine as _;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::store::StoreError;
 
@@ -32,6 +37,23 @@ impl Reply {
     pub fn json(status: u16, body: &impl Serialize) -> Result<Reply, ApiError> {
         let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
         Ok(Reply::raw(status, "application/json", body))
+    }
+
+    /// A page that runs nothing and loads nothing: its one style sheet is `css`, and its address, which may hold a token,
+    /// is told to nobody. The body must hold `css` as it is in its one `<style>`.
+    #[must_use]
+    pub fn page(status: u16, body: String, css: &str) -> Reply {
+        let mut reply = Reply::raw(status, "text/html; charset=utf-8", body.into_bytes());
+        let style = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(css));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        );
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            reply.headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        reply.headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        reply.headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+        reply
     }
 
     /// An answer without a body.
@@ -180,6 +202,13 @@ impl ApiError {
         error.0.retry_after = Some(1);
         error.0.source = Some(source.into());
         error
+    }
+
+    /// Says after how many seconds the same request is worth repeating.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> ApiError {
+        self.0.retry_after = Some(seconds);
+        self
     }
 
     /// Adds a member to the problem document, for example `declineClass`. Standard members are not replaced.

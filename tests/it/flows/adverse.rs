@@ -1,25 +1,27 @@
 //! A gateway whose every send and look-up can be scripted, under either name, with a ledger as the judge. It honours
 //! idempotency keys and protects from nothing else: a second key is a second payment.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard, Lookup};
+use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard, Lookup, Profile};
 use domain::ids::{RequestId, SubscriptionId};
 use domain::method::MaskedCard;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
-    Registered, SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
 };
+use shared::ports::Clock;
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Registration, register};
 use shared::usecase::run_billing;
 
-use super::world::World;
+use super::world::{SetClock, World};
 
 /// What the gateway does with a charge it sees for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +48,26 @@ pub struct Adverse {
     pub name: GatewayName,
     script: Mutex<VecDeque<Act>>,
     habit: Mutex<Act>,
-    /// Answers by idempotency key.
-    replies: Mutex<BTreeMap<String, (String, Answer)>>,
+    /// Answers by idempotency key, and when they were first given.
+    replies: Mutex<BTreeMap<String, (String, Answer, Timestamp)>>,
     /// Money taken, by order id.
     pub ledger: Mutex<Vec<String>>,
     /// Every send: key and time.
     pub sends: Mutex<Vec<(String, Instant)>>,
+    /// Look-ups made.
+    pub asked: AtomicU32,
     /// Look-ups yet to come that see nothing.
     pub blind: AtomicU32,
+    /// What recovery is told of it; the published profile of its name unless a test says otherwise.
+    pub profile: Mutex<Profile>,
+    /// How long it keeps a key, by whose clock; for ever where nothing is said. One that forgets stores no errors either.
+    pub keeps: Mutex<Option<(Arc<SetClock>, SignedDuration)>>,
+    /// Nobody there: nothing is executed, nothing answered.
+    pub away: AtomicBool,
+    /// PaymentIntents that can capture no more.
+    pub cancelled: Mutex<BTreeSet<String>>,
+    /// Cancellations yet to come that are not answered, and not carried out.
+    pub deaf: AtomicU32,
     pub charge_takes: Mutex<Duration>,
     pub find_takes: Mutex<Duration>,
 }
@@ -67,7 +81,13 @@ impl Adverse {
             replies: Mutex::default(),
             ledger: Mutex::default(),
             sends: Mutex::default(),
+            asked: AtomicU32::new(0),
             blind: AtomicU32::new(0),
+            profile: Mutex::new(name.profile()),
+            keeps: Mutex::default(),
+            away: AtomicBool::new(false),
+            cancelled: Mutex::default(),
+            deaf: AtomicU32::new(0),
             charge_takes: Mutex::default(),
             find_takes: Mutex::default(),
         })
@@ -116,13 +136,17 @@ impl Adverse {
 }
 
 fn intent(charge: &Charge<'_>) -> String {
-    charge.intent.map_or_else(|| format!("pi_{}", charge.order_id), str::to_owned)
+    charge.intent.map_or_else(|| format!("pi_{}", charge.idempotency_key), str::to_owned)
 }
 
 #[async_trait]
 impl Gateway for Adverse {
     fn name(&self) -> GatewayName {
         self.name
+    }
+
+    fn profile(&self) -> Profile {
+        *self.profile.lock().unwrap()
     }
 
     async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable> {
@@ -157,8 +181,22 @@ impl Gateway for Adverse {
         if act == Act::Limited {
             return self.unknown(Heard::Refusal);
         }
-        if let Some((_, reply)) = self.replies.lock().unwrap().get(charge.idempotency_key) {
+        if self.away.load(Ordering::SeqCst) {
+            return self.unknown(Heard::Nothing);
+        }
+        let keeps = self.keeps.lock().unwrap().clone();
+        let now = match &keeps {
+            Some((clock, _)) => clock.now().await,
+            None => Timestamp::UNIX_EPOCH,
+        };
+        let fresh = |first: Timestamp| keeps.as_ref().is_none_or(|(_, kept)| now.duration_since(first) < *kept);
+        if let Some((_, reply, first)) = self.replies.lock().unwrap().get(charge.idempotency_key)
+            && fresh(*first)
+        {
             return reply.clone();
+        }
+        if charge.intent.is_some_and(|intent| self.cancelled.lock().unwrap().contains(intent)) {
+            return self.unknown(Heard::Refusal);
         }
         let (stored, heard) = match act {
             Act::Take => (Some(self.take(charge)), None),
@@ -166,27 +204,41 @@ impl Gateway for Adverse {
             Act::TakeThenError => (Some(self.take(charge)), Some(self.unknown(Heard::Error))),
             Act::Soft => (Some(self.decline(charge, DeclineClass::Soft, "REJECT_CARD_PAYMENT")), None),
             Act::Hard => (Some(self.decline(charge, DeclineClass::Hard, "INVALID_STOPPED_CARD")), None),
+            Act::Strange if keeps.is_some() => (None, Some(self.unknown(Heard::Refusal))),
             Act::Strange => (Some(self.unknown(Heard::Refusal)), None),
             Act::Silence | Act::KeyRefused | Act::Limited => (None, Some(self.unknown(Heard::Nothing))),
             Act::Error => (None, Some(self.unknown(Heard::Error))),
         };
         if let Some(answer) = &stored {
-            let entry = (charge.order_id.to_owned(), answer.clone());
-            self.replies.lock().unwrap().insert(charge.idempotency_key.to_owned(), entry);
+            let entry = (charge.order_id.to_owned(), answer.clone(), now);
+            let mut replies = self.replies.lock().unwrap();
+            // A key it forgot is another charge: what the first one did stays done.
+            let forgotten = replies.remove(charge.idempotency_key);
+            replies.extend(forgotten.map(|old| (format!("{} once", charge.idempotency_key), old)));
+            replies.insert(charge.idempotency_key.to_owned(), entry);
         }
         heard.or(stored).unwrap()
     }
 
     async fn find(&self, find: &Find<'_>) -> Lookup {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let takes = *self.find_takes.lock().unwrap();
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;
+        }
+        if self.away.load(Ordering::SeqCst) || !self.profile.lock().unwrap().finds {
+            return Lookup::Failed;
         }
         if self.blind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Lookup::NotFound;
         }
         let replies = self.replies.lock().unwrap();
-        let mut ours = replies.values().filter(|(order, _)| order == find.order_id).map(|(_, answer)| answer);
+        if find.intent.is_some_and(|intent| self.cancelled.lock().unwrap().contains(intent)) {
+            let code = "canceled".to_owned();
+            let gone = Decline { class: DeclineClass::Soft, code, intent: None, charge_id: None };
+            return Lookup::Found(Answer::Declined(gone));
+        }
+        let mut ours = replies.values().filter(|(order, ..)| order == find.order_id).map(|(_, answer, _)| answer);
         let new = |charge: &Option<String>| charge.as_ref().is_some_and(|c| !find.known_charges.contains(c));
         let found = ours.find(|answer| match answer {
             Answer::Captured(_) => true,
@@ -195,6 +247,21 @@ impl Gateway for Adverse {
             Answer::Refused { .. } | Answer::Unknown { .. } => false,
         });
         found.map_or(Lookup::NotFound, |answer| Lookup::Found(answer.clone()))
+    }
+
+    async fn cancel_intent(&self, request: &CancelIntent<'_>) -> IntentCancelled {
+        if self.deaf.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return IntentCancelled::Unknown;
+        }
+        let replies = self.replies.lock().unwrap();
+        let paid = replies.values().find_map(|(_, answer, _)| match answer {
+            Answer::Captured(capture) if capture.payment_id == request.intent => Some(capture.clone()),
+            _ => None,
+        });
+        if paid.is_none() {
+            self.cancelled.lock().unwrap().insert(request.intent.to_owned());
+        }
+        paid.map_or(IntentCancelled::Cancelled, IntentCancelled::Captured)
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
@@ -249,7 +316,7 @@ pub async fn run(world: &World) {
     let _ = run_billing::tick(&world.store, &world.queue, world.charging.random.as_ref(), now, 1).await;
     for _ in 0..80 {
         let Some((message, delay)) = world.queue.0.lock().unwrap().pop_front() else { return };
-        world.wait(jiff::SignedDuration::try_from(delay).unwrap());
+        world.wait(SignedDuration::try_from(delay).unwrap());
         let _ = world.runner().run(&message).await;
     }
     panic!("the run does not come to rest");

@@ -3,14 +3,26 @@
 
 mod adverse;
 mod asked;
+mod cancelling;
+mod ceilings;
+mod changing_cards;
 mod charging;
+mod deleting;
+mod frozen;
+mod guides;
+mod hostile;
+mod intents;
 mod late_declines;
+mod late_hints;
+mod operators;
 mod pace;
 mod resends;
 mod rest;
+mod runner;
 mod runs;
 mod second_card;
 mod sweep;
+mod switch;
 mod two_gateways;
 mod vault;
 mod world;

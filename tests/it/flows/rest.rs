@@ -4,9 +4,8 @@ use domain::charge::GatewayName;
 use domain::run::Status;
 use jiff::SignedDuration;
 use shared::ports::Context;
-use shared::store::typed;
+use shared::store::{Commit, Control, Record, Store, Write, typed};
 use shared::usecase::run_billing::day_run;
-use shared::usecase::runner_lease;
 use shared::usecase::start_run::{CLOCK, Starter, start_run, travelled};
 
 use super::adverse::{Act, onboard, run, world};
@@ -43,10 +42,11 @@ async fn a_run_that_starts_while_another_works_is_not_forgotten() {
     let id = onboard(&world, GatewayName::Toss).await;
     world.travel(world.subscription(&id).await.due_at.unwrap());
     let now = world.context().await.now;
-    let left = std::time::Duration::from_secs(20);
     let other = domain::ids::RunId::new(domain::ids::ulid(now, 9));
-    let held = runner_lease::acquire(&world.charging, 0, &other, left).await.unwrap();
-    assert!(matches!(held, runner_lease::Asked::Taken(_)));
+    let until = now.as_millisecond() + 20_000;
+    let value = serde_json::json!({ "until": until, "run": other.as_str() });
+    let held = Write::New(Record::Control(Control { name: "runner#0".to_owned(), value, version: 0 }));
+    world.store.commit(&Commit { id: "held".to_owned(), writes: vec![held], events: Vec::new() }).await.unwrap();
     run(&world).await;
     let run = typed::run(&world.store, &day_run(now)).await.unwrap().unwrap();
     assert_eq!((run.status, run.charged, gateway.captures()), (Status::Drained, 1, 2));

@@ -19,11 +19,12 @@ use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, KeysUnavailable, Refund, RefundAnswer, Register,
-    Registered, SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::ports::{Clock, Context, Hints, QueueUnavailable, Random, ShardMessage, Shards, Vault, VaultError};
 use shared::store::{Commit, MemoryStore, Record, Store, Write, typed};
+use shared::usecase::allowance::Unpaced;
 use shared::usecase::decide_application::{Decided, Ruling, decide};
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, register};
@@ -135,6 +136,10 @@ impl Gateway for Scripted {
         ours.map_or(Lookup::NotFound, |a| Lookup::Found(a.clone()))
     }
 
+    async fn cancel_intent(&self, _: &CancelIntent<'_>) -> IntentCancelled {
+        IntentCancelled::Cancelled
+    }
+
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
         RefundAnswer::Unknown { code: None }
     }
@@ -183,6 +188,11 @@ impl Hints for Recorded {
     async fn send(&self, subscription: &SubscriptionId, order_id: &str, hint: Hint) {
         self.0.lock().unwrap().push((subscription.clone(), order_id.to_owned(), hint));
     }
+
+    /// Nobody works on hints here: the run must get by without them.
+    async fn idle(&self) -> bool {
+        true
+    }
 }
 
 /// The `billing-shards` queue: messages with the instant from which they may be received.
@@ -222,6 +232,7 @@ impl World {
             clock: clock.clone(),
             random: Arc::new(Counted(AtomicU64::new(1))),
             hints: hints.clone(),
+            allowance: Arc::new(Unpaced),
         };
         let world = World { store, gateway, clock, hints, queue: Queue::default(), charging };
         let writes = vec![Write::New(Record::Plan(starter()))];
@@ -314,7 +325,8 @@ impl World {
     }
 
     pub fn runner(&self) -> Runner<'_> {
-        let settings = Settings { window: None, toss_rate: 100_000, stripe_rate: 100_000, concurrency: 16 };
+        let reserve = Duration::from_secs(80);
+        let settings = Settings { window: None, toss_rate: 100_000, stripe_rate: 100_000, reserve, hold_factor: 0 };
         let deadline = tokio::time::Instant::now() + Duration::from_secs(900);
         Runner { charging: &self.charging, shards: &self.queue, settings, deadline }
     }

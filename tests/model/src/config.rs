@@ -115,6 +115,7 @@ fn unpaid(gateway: GatewayName) -> Subscription {
         stopped_at: None,
         first_decline: None,
         parked: false,
+        cancel_at: None,
         created_at: birth(),
         version: 1,
     }

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 
-use super::{Report, Settled, Settlement, Subject, absent, apply, fenced, named, open_cycle, subject, terminal};
-use crate::calendar::{OutOfRange, seoul_date};
+use super::{Report, Settlement, Subject, absent, apply, fenced, named, open_cycle, subject, terminal};
+use crate::calendar::{OutOfRange, seoul_date, seoul_midnight};
 use crate::charge::{Billable, Capture, GatewayName, LiveAttempt};
 use crate::cycle::{Attempt, Cycle, Outcome, Payment, State, quarantine_id};
 use crate::event::Fact;
@@ -31,7 +31,7 @@ pub(super) fn captured(
     }
     let Some(subject) = subject_of_capture(subscription, cycle, live, report, capture, now) else {
         let fact = quarantine_fact(subscription, report.index, capture);
-        return Ok(apply(None, None, None, vec![fact], None));
+        return Ok(apply(None, None, vec![fact], None));
     };
     let before = match cycle {
         Some(cycle) => cycle.clone(),
@@ -39,7 +39,13 @@ pub(super) fn captured(
     };
     let expected = Money { amount: subject.amount, currency: subscription.amount.currency };
     let ours = is_ours(subscription, report, subject.n, capture) && capture.amount == expected;
-    if ours && was_approved(subscription) && before.state == State::Open {
+    let unpaid = match before.state {
+        // Closed unpaid, and the money came after all: it belongs here, and is owed back because the subscription ended.
+        State::Void | State::Uncollectible => has_ended(subscription),
+        State::Open => true,
+        State::Paid(_) => false,
+    };
+    if ours && was_approved(subscription) && unpaid {
         return pay(subscription, before, report, &subject, capture);
     }
     if !subject.live && before.holds_in_quarantine(capture) {
@@ -78,7 +84,7 @@ fn pay(
     let cycle = Cycle { state: State::Paid(payment), period, intent, ..before.released(capture) }.with_attempt(attempt);
     let advanced = advance(subscription, &cycle, subject)?;
     let facts = paid_facts(subscription, &advanced, report, capture);
-    Ok(apply(Some(advanced), Some(cycle), None, facts, None))
+    Ok(apply(Some(advanced), Some(cycle), facts, None))
 }
 
 fn paid_facts(before: &Subscription, after: &Subscription, report: &Report, capture: &Capture) -> Vec<Fact> {
@@ -174,6 +180,10 @@ fn advance(subscription: &Subscription, cycle: &Cycle, subject: &Subject) -> Res
         after.dunning = None;
         after.first_decline = None;
         after.parked = false;
+        if let Some(end) = after.cancel_at {
+            // Paid for after all: what was paid for is used up first.
+            after.cancel_at = Some(end.max(seoul_midnight(cycle.period.end)?));
+        }
         if !has_ended(subscription) {
             after.status = Status::Active;
             after.stopped_at = None;
@@ -204,13 +214,7 @@ fn quarantine(
         after = after.rested(&cycle, subject.started_at)?;
     }
     let subscription = (after != *subscription).then_some(after);
-    Ok(Settlement::Apply(Box::new(Settled {
-        subscription,
-        cycle: Some(cycle),
-        invalid_method: None,
-        facts: vec![fact],
-        hint: None,
-    })))
+    Ok(apply(subscription, Some(cycle), vec![fact], None))
 }
 
 fn quarantine_fact(subscription: &Subscription, index: u32, capture: &Capture) -> Fact {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::calendar::seoul_date;
+use domain::cancelling::CancelAt;
 use domain::charge::{Answer, GatewayName, LiveAttempt, Trigger};
 use domain::cycle::{Cycle, Outcome, State};
 use domain::event::Fact;
@@ -103,8 +104,9 @@ impl Books {
     fn put_cycle(&mut self, cycle: Cycle) {
         if let Some(before) = self.cycles.get(&(cycle.index, cycle.seq)) {
             assert_eq!(before.amount, cycle.amount, "amounts are frozen");
-            if before.state != State::Open {
-                assert_eq!(before.state, cycle.state, "a closed cycle stays as it is");
+            if before.state != State::Open && before.state != cycle.state {
+                let late = !matches!(before.state, State::Paid(_)) && matches!(cycle.state, State::Paid(_));
+                assert!(late, "a closed cycle stays as it is, unless its money comes after all: {:?}", before.state);
             }
             for old in before.attempts.iter().filter(|a| matches!(a.outcome, Outcome::Succeeded | Outcome::Quarantined))
             {
@@ -139,7 +141,15 @@ impl Books {
         }
         let ended = matches!(after.status, Status::Cancelled | Status::Terminated);
         assert!(after.dunning.is_none() || !ended, "an end closes the case");
-        let late = after.dunning.as_ref().is_some_and(|case| case.next_at.is_some_and(|at| at > case.deadline));
+        let ending = after.cancel_at.is_some();
+        assert!(!ending || after.status == Status::Active, "only what is active can have an end set");
+        assert!(
+            !ending || after.live.is_some() || after.due_at == after.cancel_at,
+            "the end set is not missed: {after:?}"
+        );
+        let active = after.status == Status::Active;
+        let late =
+            active && after.dunning.as_ref().is_some_and(|case| case.next_at.is_some_and(|at| at > case.deadline));
         assert!(!late, "no retry is promised after the deadline");
         self.subscription = after;
     }
@@ -169,16 +179,29 @@ impl Books {
     pub fn retire(&mut self, due: Due, now: Timestamp) -> Vec<Fact> {
         let (after, fact) = match due {
             Due::Suspend => self.subscription.suspended(now).unwrap(),
+            Due::Cancel => self.subscription.cancelled_as_of(now).unwrap(),
             Due::Terminate => self.subscription.terminated().unwrap(),
             Due::Lapse => self.subscription.lapsed(now).unwrap(),
             Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Charge(_) => {
                 panic!("{due:?} is no step of the life cycle")
             }
         };
+        self.end(after, fact)
+    }
+
+    /// Somebody cancels.
+    pub fn cancel(&mut self, at: CancelAt, now: Timestamp) -> Vec<Fact> {
+        match self.subscription.cancelled(at, now).unwrap() {
+            Some((after, fact)) => self.end(after, fact),
+            None => Vec::new(),
+        }
+    }
+
+    /// A step and what it means for the open cycle, in one commit.
+    fn end(&mut self, after: Subscription, fact: Fact) -> Vec<Fact> {
         let mut facts = vec![fact];
-        if due == Due::Terminate
-            && let Some((cycle, fact)) = self.open_cycle().and_then(Cycle::uncollectible)
-        {
+        let closed = self.open_cycle().and_then(|open| self.subscription.closing(after.status, open));
+        if let Some((cycle, fact)) = closed {
             facts.push(fact);
             self.put_cycle(cycle);
         }

@@ -63,6 +63,7 @@ pub fn unapproved(gateway: GatewayName) -> Subscription {
         dunning: None,
         approved_at: None,
         stopped_at: None,
+        cancel_at: None,
         first_decline: None,
         parked: false,
         created_at: birth(),

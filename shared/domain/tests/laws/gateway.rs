@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::charge::{Answer, Capture, DeclineClass, GatewayName, LiveAttempt, Lookup};
+use domain::charge::{Answer, Capture, DeclineClass, GatewayName, LiveAttempt, Lookup, Profile};
 use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,6 +44,10 @@ pub struct Gateway {
     pub name: GatewayName,
     pub card: Card,
     pub up: bool,
+    /// What recovery is told of it.
+    pub profile: Profile,
+    /// How long it really keeps a key.
+    pub keeps_keys: SignedDuration,
     /// Money taken: (cycle index, capture).
     pub captures: Vec<(u32, Capture)>,
     answers: BTreeMap<String, (Timestamp, Answer)>,
@@ -57,6 +61,11 @@ impl Gateway {
             name,
             card: Card::Approves,
             up: true,
+            profile: name.profile(),
+            keeps_keys: match name {
+                GatewayName::Toss => days(15),
+                GatewayName::Stripe => hours(24),
+            },
             captures: Vec::new(),
             answers: BTreeMap::new(),
             declines: BTreeMap::new(),
@@ -64,17 +73,10 @@ impl Gateway {
         }
     }
 
-    fn forgets_keys_after(&self) -> SignedDuration {
-        match self.name {
-            GatewayName::Toss => days(15),
-            GatewayName::Stripe => hours(24),
-        }
-    }
-
     /// Executes a charge, or repeats the answer the key stands for.
     pub fn execute(&mut self, subscription: &Subscription, call: &Call, now: Timestamp) -> Answer {
         if let Some((first, answer)) = self.answers.get(&call.key)
-            && now.duration_since(*first) < self.forgets_keys_after()
+            && now.duration_since(*first) < self.keeps_keys
         {
             return answer.clone();
         }
@@ -119,7 +121,7 @@ impl Gateway {
     }
 
     pub fn find(&self, call: &Call) -> Lookup {
-        if !self.up {
+        if !self.up || !self.profile.finds {
             return Lookup::Failed;
         }
         if let Some(money) = self.capture_under(&call.order_id) {

@@ -4,15 +4,19 @@
 
 mod books;
 mod calendar;
+mod cancelling;
 mod dunning;
 mod fixtures;
 mod gateway;
+mod hostile;
 mod intents;
 mod life_cycle;
 mod money;
+mod new_card;
 mod order;
 mod outage;
 mod quarantine;
 mod resolve;
 mod walk;
+mod without_card;
 mod world;

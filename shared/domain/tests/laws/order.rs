@@ -52,7 +52,9 @@ fn in_flight(gateway: GatewayName, past: &[Past], cancel: bool) -> Option<(Books
     now = books.subscription.due_at?.max(now);
     let trigger = match books.due(now) {
         Due::Charge(trigger) => trigger,
-        Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Suspend | Due::Terminate | Due::Lapse => Trigger::Manual,
+        Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => {
+            Trigger::Manual
+        }
     };
     books.try_start(trigger, now).ok()?;
     if cancel {
@@ -81,7 +83,9 @@ fn play(books: &mut Books, act: Past, now: Timestamp) -> Timestamp {
                     books.retire(Due::Suspend, now);
                     return now + hours(1);
                 }
-                Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Terminate | Due::Lapse => Trigger::Manual,
+                Due::Nothing | Due::Wait(_) | Due::Resolve | Due::Cancel | Due::Terminate | Due::Lapse => {
+                    Trigger::Manual
+                }
             }
         }
     };

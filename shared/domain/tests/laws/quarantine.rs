@@ -137,7 +137,7 @@ fn only_a_hard_decline_ends_a_card() {
 }
 
 #[test]
-fn money_for_a_cycle_that_was_given_up_or_never_opened_is_reported() {
+fn money_for_a_cycle_closed_unpaid_pays_it_and_is_owed_back_and_for_none_is_reported() {
     let (mut books, live) = renewal_in_flight(GatewayName::Toss);
     let money = capture(&books.subscription, &live);
     books.settle(&by_call(&live, hard(&live)), live.started_at);
@@ -146,8 +146,14 @@ fn money_for_a_cycle_that_was_given_up_or_never_opened_is_reported() {
     books.retire(domain::subscription::Due::Terminate, case.deadline + days(30));
     assert_eq!(books.cycle(1).state, State::Uncollectible);
     let facts = books.settle(&by_event(&live, Answer::Captured(money.clone())), case.deadline + days(31));
-    assert_eq!((quarantined(&facts), books.subscription.status), (1, Status::Terminated));
-    assert!(books.cycle(1).holds_in_quarantine(&money));
+    assert_eq!((quarantined(&facts), books.subscription.status), (0, Status::Terminated));
+    assert!(facts.iter().any(|f| f.kind == "payment.refund_owed") && books.cycle(1).paid_by(&money));
+    let once = books.clone();
+    assert_eq!(books.settle(&by_event(&live, Answer::Captured(money.clone())), case.deadline + days(32)), []);
+    assert_eq!(books, once, "heard again, the same");
+    let second = Capture { payment_id: "another".into(), ..money };
+    let facts = books.settle(&by_event(&live, Answer::Captured(second.clone())), case.deadline + days(32));
+    assert_eq!((quarantined(&facts), books.cycle(1).holds_in_quarantine(&second)), (1, true), "a cycle is paid once");
 
     let far = LiveAttempt { index: 9, ..live.clone() };
     let renewal_of_nothing = LiveAttempt { index: 2, seq: 1, ..live };

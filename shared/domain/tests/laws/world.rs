@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Timestamp;
 use domain::calendar::seoul_date;
+use domain::cancelling::CancelAt;
 use domain::charge::{Answer, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::cycle::{Outcome, State};
 use domain::resolve::{Next, after_lookup};
 use domain::settle::Report;
-use domain::subscription::{Due, Subscription};
+use domain::subscription::{Due, Status, Subscription};
 
 use crate::books::Books;
 use crate::fixtures::{by_call, by_event, method, minutes, refused, unknown};
@@ -43,12 +44,15 @@ pub struct Seen {
     pub suspended: u32,
     pub terminated: u32,
     pub lapsed: u32,
+    pub cancelled: u32,
 }
 
 pub struct World {
     pub books: Books,
     pub gateway: Gateway,
     pub now: Timestamp,
+    /// What becomes of a send while the gateway is away.
+    pub away: Fate,
     pub events: Vec<Report>,
     pub frozen: Vec<Call>,
     pub seen: Seen,
@@ -63,6 +67,7 @@ impl World {
             books: Books::approved(gateway),
             gateway: Gateway::new(gateway),
             now: crate::fixtures::birth(),
+            away: Fate::ErrorBefore,
             events: Vec::new(),
             frozen: Vec::new(),
             seen: Seen::default(),
@@ -77,8 +82,12 @@ impl World {
         match self.books.due(self.now) {
             Due::Charge(trigger) => self.charge(trigger, fate),
             Due::Resolve => self.look(fate),
-            due @ (Due::Suspend | Due::Terminate | Due::Lapse) => {
+            due @ (Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse) => {
+                let end = self.books.subscription.cancel_at;
                 self.books.retire(due, self.now);
+                let stopped = self.books.subscription.stopped_at;
+                assert!(due != Due::Cancel || stopped == end, "as of the end that was set, however late the run comes");
+                self.seen.cancelled += u32::from(due == Due::Cancel);
                 self.seen.suspended += u32::from(due == Due::Suspend);
                 self.seen.terminated += u32::from(due == Due::Terminate);
                 self.seen.lapsed += u32::from(due == Due::Lapse);
@@ -101,6 +110,7 @@ impl World {
             self.manual.insert(self.now);
         }
         assert_eq!(live.index, index, "the oldest period first");
+        assert_eq!(self.books.subscription.cancel_at, None, "nothing is charged once its end is set");
         let last = self.numbers.insert(index, live.n);
         assert!(last.is_none_or(|n| n < live.n), "attempt numbers strictly increase");
         self.send(&live, fate);
@@ -121,7 +131,7 @@ impl World {
         let before = self.gateway.sent.insert(call.key.clone(), call.bytes.clone());
         assert!(before.is_none_or(|b| b == call.bytes), "one key, one request");
         let gone = || unknown(Heard::Nothing, live);
-        let fate = if self.gateway.up || fate == Fate::Frozen { fate } else { Fate::ErrorBefore };
+        let fate = if self.gateway.up || fate == Fate::Frozen { fate } else { self.away };
         let answer = match fate {
             Fate::Answered => Some(self.execute(&call)),
             Fate::LostOnTheWay => Some(gone()),
@@ -185,10 +195,15 @@ impl World {
         }
     }
 
-    pub fn cancel(&mut self) {
-        if let Ok((after, _)) = self.books.subscription.lapsed(self.now) {
-            self.books.replace(after);
+    pub fn cancel(&mut self, at: CancelAt) {
+        self.books.cancel(at, self.now);
+        if self.books.subscription.cancel_at.is_none() {
+            let status = self.books.subscription.status;
+            assert!(matches!(status, Status::Cancelled | Status::Terminated), "it is over: {status:?}");
         }
+        let once = self.books.clone();
+        assert_eq!(self.books.cancel(at, self.now), [], "asking again changes nothing");
+        assert_eq!(self.books, once);
     }
 
     fn look(&mut self, fate: Fate) {
@@ -196,7 +211,7 @@ impl World {
         let call = Call::of(&self.books.subscription, &live);
         let lookup = self.gateway.find(&call);
         let resendable = self.books.subscription.may_resend();
-        match after_lookup(&live, &live.gateway.profile(), lookup, resendable, self.now).unwrap() {
+        match after_lookup(&live, &self.gateway.profile, lookup, resendable, self.now).unwrap() {
             Next::Settle(answer) => {
                 self.books.settle(&by_call(&live, answer), self.now);
             }
@@ -218,7 +233,7 @@ impl World {
         self.seen.resends += 1;
         let paid = self.books.cycles.get(&(live.index, live.seq)).is_some_and(|c| c.state != State::Open);
         assert!(!paid, "what is settled is not sent again");
-        assert!(self.now < live.started_at + live.gateway.profile().key_window, "no resend outside the key window");
+        assert!(self.now < live.started_at + self.gateway.profile.key_window, "no resend outside the key window");
         let token = format!("resent {}", self.now);
         let again = LiveAttempt { token, lease_until: self.now + minutes(2), unknown: None, ..live };
         let after = Subscription { live: Some(again.clone()), ..self.books.subscription.clone() };

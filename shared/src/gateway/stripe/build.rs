@@ -109,6 +109,13 @@ pub(super) fn get_intent(base: &str, key: &ApiKey, intent: &str) -> Call {
     get("stripe.find", base, &format!("/v1/payment_intents/{}", segment(intent)), key)
 }
 
+/// Cancels an intent. Without a key: cancelling twice is cancelling once, and a stored refusal would outlive its reason.
+pub(super) fn cancel_intent(base: &str, key: &ApiKey, intent: &str) -> Call {
+    let path = format!("/v1/payment_intents/{}/cancel", segment(intent));
+    let call = post("stripe.cancel", base, &path, key, &vec![("cancellation_reason", "abandoned")], None);
+    Call { timeout: transport::LOOKUP, ..call }
+}
+
 /// One page of the customer's PaymentIntents since the attempt. Listing sees its own writes; searching by metadata may
 /// lag an hour.
 pub(super) fn list_intents(base: &str, key: &ApiKey, find: &Find<'_>, after: Option<&str>) -> Call {
@@ -267,6 +274,13 @@ mod tests {
             "b/v1/payment_intents?customer=cus_1&created%5Bgte%5D=1795305300&limit=100&starting_after=pi_9"
         );
         assert!(call.body.is_none());
+    }
+
+    #[test]
+    fn a_cancellation_has_no_key_whose_answer_could_be_stored() {
+        let call = cancel_intent("b", &key(), "pi_1");
+        assert_eq!((call.verb.as_str(), call.url.as_str()), ("POST", "b/v1/payment_intents/pi_1/cancel"));
+        assert_eq!((body(&call), call.headers.len()), ("cancellation_reason=abandoned", 1));
     }
 
     #[test]

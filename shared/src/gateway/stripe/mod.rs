@@ -17,8 +17,8 @@ use reqwest::Client;
 use super::keys::{current, of_version};
 use super::transport::{NoAnswer, send};
 use super::{
-    ApiKey, ApiKeys, Charge, DeleteMethod, Find, Gateway, GatewayError, KeysUnavailable, Refund, RefundAnswer,
-    Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    ApiKey, ApiKeys, CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 use build::VersionGone;
 
@@ -128,6 +128,23 @@ impl Gateway for Stripe {
         match send(&self.client, build::get_intent(&self.base, &key, intent)).await {
             Ok(reply) => read::one(&reply, request),
             Err(NoAnswer) => Lookup::Failed,
+        }
+    }
+
+    async fn cancel_intent(&self, request: &CancelIntent<'_>) -> IntentCancelled {
+        let Ok(key) = current(self.keys.as_ref()).await else { return IntentCancelled::Unknown };
+        let Ok(reply) = send(&self.client, build::cancel_intent(&self.base, &key, request.intent)).await else {
+            return IntentCancelled::Unknown;
+        };
+        match read::cancelled(&reply, request.intent) {
+            // Refused for its state, without saying which.
+            IntentCancelled::Unknown if reply.status == 400 => {
+                match send(&self.client, build::get_intent(&self.base, &key, request.intent)).await {
+                    Ok(reply) => read::cancelled(&reply, request.intent),
+                    Err(NoAnswer) => IntentCancelled::Unknown,
+                }
+            }
+            said => said,
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::json::{id, money, owned, text};
 use super::super::transport::Reply;
-use super::super::{Charge, Find, Refund, RefundAnswer};
+use super::super::{Charge, Find, IntentCancelled, RATE_LIMITED, Refund, RefundAnswer};
 use super::codes::{self, Failure};
 
 /// What is used of a PaymentIntent, from an answer or from an event.
@@ -70,6 +70,9 @@ impl Intent {
 pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
     let known = || request.intent.map(str::to_owned);
     let unknown = |heard, code: Option<String>| Answer::Unknown { heard, code, intent: known() };
+    if reply.status == 429 {
+        return unknown(Heard::Nothing, Some(RATE_LIMITED.to_owned()));
+    }
     let Some(body) = reply.json() else { return unknown(Heard::Error, None) };
     if reply.ok() {
         return match Intent::read(&body) {
@@ -89,6 +92,8 @@ pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
             charge_id: failure.charge.clone().or_else(|| nested.and_then(|intent| intent.charge)),
         }),
         (401 | 403, _) => Answer::Refused { code: code().unwrap_or_else(|| "unauthorized".into()) },
+        // In flight under this very key, or not even looked at: sending the same again is how to hear.
+        (409 | 429, _) => unknown(Heard::Nothing, code()),
         (400..=499, _) if reply.status != 424 => match nested {
             // A call in the wrong state answers with the intent: perhaps it was paid meanwhile.
             Some(intent) if intent.status == "succeeded" => settled(&intent, request),
@@ -161,6 +166,23 @@ pub(super) fn one(reply: &Reply, find: &Find<'_>) -> Lookup {
     let intent = reply.ok().then(|| reply.json()).flatten().as_ref().and_then(Intent::read);
     // A 404 for an id Stripe itself gave us is a key of another account or mode: it proves nothing.
     intent.map_or(Lookup::Failed, |intent| judge(&intent, find))
+}
+
+/// What a cancellation, or a look at an intent that could not be cancelled, says.
+pub(super) fn cancelled(reply: &Reply, intent: &str) -> IntentCancelled {
+    let body = reply.json();
+    let intent = match (reply.ok(), reply.status) {
+        (true, _) => body.as_ref().and_then(Intent::read),
+        // A call in the wrong state answers with the intent.
+        (false, 400) => body.as_ref().and_then(|b| b.get("error")?.get("payment_intent")).and_then(Intent::read),
+        (false, _) => None,
+    }
+    .filter(|read| read.id == intent);
+    match intent {
+        Some(intent) if intent.status == "canceled" => IntentCancelled::Cancelled,
+        Some(intent) => intent.capture().map_or(IntentCancelled::Unknown, IntentCancelled::Captured),
+        None => IntentCancelled::Unknown,
+    }
 }
 
 /// One page of a list: its rows and, when there are more, where the next page starts.

@@ -150,9 +150,9 @@ fn other_statuses_never_say_failed() {
         (
             409,
             error(bad, Some("idempotency_key_in_use")),
-            unknown(Heard::Refusal, Some("idempotency_key_in_use"), None),
+            unknown(Heard::Nothing, Some("idempotency_key_in_use"), None),
         ),
-        (429, error(bad, Some("rate_limit")), unknown(Heard::Refusal, Some("rate_limit"), None)),
+        (429, error(bad, Some("rate_limit")), unknown(Heard::Nothing, Some("rate_limited"), None)),
         (424, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),
         (500, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),
         (302, error("api_error", None), unknown(Heard::Error, Some("api_error"), None)),
@@ -296,4 +296,31 @@ fn refunds_are_recognised_by_our_id_and_told_by_their_status() {
         assert_eq!(refunded(&reply(status, &body)), answer, "{status}");
     }
     assert_eq!(refunded(&Reply { status: 502, body: Vec::new() }), RefundAnswer::Unknown { code: None });
+}
+
+#[test]
+fn a_cancellation_is_done_too_late_or_unknown() {
+    let refused = |status, intent: Option<Value>| {
+        let code = "payment_intent_unexpected_state";
+        reply(status, &json!({"error": {"type": "invalid_request_error", "code": code, "payment_intent": intent}}))
+    };
+    let said = |reply: &Reply| cancelled(reply, "pi_1");
+    assert_eq!(said(&reply(200, &intent("canceled"))), IntentCancelled::Cancelled);
+    assert_eq!(said(&refused(400, Some(intent("canceled")))), IntentCancelled::Cancelled);
+    for late in [reply(200, &intent("succeeded")), refused(400, Some(intent("succeeded")))] {
+        let IntentCancelled::Captured(capture) = said(&late) else { panic!("captured") };
+        assert_eq!((capture.payment_id.as_str(), capture.amount), ("pi_1", Money::krw(33_000)));
+    }
+    for status in ["processing", "requires_payment_method", "requires_action", "requires_capture", "something_new"] {
+        assert_eq!(said(&reply(200, &intent(status))), IntentCancelled::Unknown, "{status}");
+        assert_eq!(said(&refused(400, Some(intent(status)))), IntentCancelled::Unknown, "{status}");
+    }
+    for status in [401, 403, 404, 409, 424, 429, 500, 503] {
+        assert_eq!(said(&refused(status, Some(intent("canceled")))), IntentCancelled::Unknown, "{status}");
+    }
+    assert_eq!(said(&refused(400, None)), IntentCancelled::Unknown);
+    assert_eq!(said(&Reply { status: 200, body: b"oops".to_vec() }), IntentCancelled::Unknown);
+    let mut other = intent("canceled");
+    other["id"] = json!("pi_2");
+    assert_eq!(said(&reply(200, &other)), IntentCancelled::Unknown, "another intent says nothing of this one");
 }

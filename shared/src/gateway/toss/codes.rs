@@ -30,7 +30,6 @@ pub(super) fn classify(status: u16, code: &str) -> Class {
         | "NOT_REGISTERED_CARD_COMPANY"
         | "INVALID_BILL_KEY_REQUEST"
         | "ALREADY_REMOVED_BILLING_KEY"
-        | "NOT_FOUND_BILLING"
         | "EXCEED_MAX_AUTH_COUNT"
         | "FDS_ERROR" => Class::Hard,
 
@@ -42,13 +41,13 @@ pub(super) fn classify(status: u16, code: &str) -> Class {
         | "EXCEED_MAX_ONE_DAY_AMOUNT"
         | "EXCEED_MAX_AMOUNT"
         | "EXCEED_UNKNOWN_CASE"
-        | "NOT_AVAILABLE_PAYMENT"
-        | "MAINTAINED_METHOD" => Class::Soft,
+        // Not a word against the card: keys of another merchant id look the same, and one mistake of ours must not kill
+        // every card we have.
+        | "NOT_FOUND_BILLING" => Class::Soft,
 
         "UNAUTHORIZED_KEY"
         | "INVALID_API_KEY"
         | "INCORRECT_BASIC_AUTH_FORMAT"
-        | "NOT_SUPPORTED_METHOD"
         | "NOT_FOUND_MERCHANT"
         | "NOT_FOUND_MERCHANT_INTEGRATION"
         | "API_VERSION_UPDATE_NEEDED" => Class::Config,
@@ -60,12 +59,19 @@ pub(super) fn classify(status: u16, code: &str) -> Class {
         "FORBIDDEN_CONSECUTIVE_REQUEST" | "DUPLICATED_REQUEST" => Class::Unknown(Heard::Error),
 
         _ if status == 401 => Class::Config,
-        _ if status == 409 => Class::Unknown(Heard::Nothing),
-        // Includes PROVIDER_ERROR and DUPLICATED_ORDER_ID (the order may well be paid), and every request error of ours:
-        // one broken row must not stop the run.
+        // In progress, or not even looked at: sending the same again is how to hear.
+        _ if status == 409 || status == 429 => Class::Unknown(Heard::Nothing),
+        // Includes the temporary ones (an outage consumes no step), DUPLICATED_ORDER_ID (the order may well be paid), what
+        // one card's method may not do (NOT_SUPPORTED_METHOD), and every request error of ours: one broken row must not
+        // stop the run.
         _ if (400..500).contains(&status) => Class::Unknown(Heard::Refusal),
         _ => Class::Unknown(Heard::Error),
     }
+}
+
+/// Refusals that pass by themselves, though they come as 4xx: maintenance, closed hours, a provider's hiccup.
+pub(super) fn temporary(code: &str) -> bool {
+    matches!(code, "PROVIDER_ERROR" | "CARD_PROCESSING_ERROR" | "MAINTAINED_METHOD" | "NOT_AVAILABLE_PAYMENT")
 }
 
 /// Refusals of a card that only its registration can bring.
@@ -126,7 +132,7 @@ mod tests {
         ("NOT_REGISTERED_CARD_COMPANY", 400, Class::Hard),
         ("INVALID_BILL_KEY_REQUEST", 400, Class::Hard),
         ("ALREADY_REMOVED_BILLING_KEY", 400, Class::Hard),
-        ("NOT_FOUND_BILLING", 404, Class::Hard),
+        ("NOT_FOUND_BILLING", 404, Class::Soft),
         ("EXCEED_MAX_AUTH_COUNT", 403, Class::Hard),
         ("FDS_ERROR", 403, Class::Hard),
         ("REJECT_CARD_PAYMENT", 403, Class::Soft),
@@ -137,8 +143,8 @@ mod tests {
         ("EXCEED_MAX_ONE_DAY_AMOUNT", 403, Class::Soft),
         ("EXCEED_MAX_AMOUNT", 400, Class::Soft),
         ("EXCEED_UNKNOWN_CASE", 400, Class::Soft),
-        ("NOT_AVAILABLE_PAYMENT", 400, Class::Soft),
-        ("MAINTAINED_METHOD", 400, Class::Soft),
+        ("NOT_AVAILABLE_PAYMENT", 400, REFUSAL),
+        ("MAINTAINED_METHOD", 400, REFUSAL),
         ("PROVIDER_ERROR", 400, REFUSAL),
         ("CARD_PROCESSING_ERROR", 400, REFUSAL),
         ("FAILED_CARD_COMPANY_RESPONSE", 500, ERROR),
@@ -167,7 +173,7 @@ mod tests {
         ("NOT_SUPPORTED_INSTALLMENT_PLAN_CARD_OR_MERCHANT", 400, REFUSAL),
         ("NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN", 400, REFUSAL),
         ("FAILED_DB_PROCESSING", 500, ERROR),
-        ("NOT_SUPPORTED_METHOD", 400, Class::Config),
+        ("NOT_SUPPORTED_METHOD", 400, REFUSAL),
         ("NOT_FOUND_TERMINAL_ID", 400, REFUSAL),
         ("UNAUTHORIZED_KEY", 401, Class::Config),
         ("INVALID_API_KEY", 400, Class::Config),
@@ -180,7 +186,7 @@ mod tests {
         // Unlisted, and what only the status tells.
         ("SOMETHING_NEW", 400, REFUSAL),
         ("SOMETHING_NEW", 403, REFUSAL),
-        ("SOMETHING_NEW", 429, REFUSAL),
+        ("SOMETHING_NEW", 429, RUNNING),
         ("SOMETHING_NEW", 401, Class::Config),
         ("SOMETHING_NEW", 409, RUNNING),
         ("SOMETHING_NEW", 500, ERROR),

@@ -17,8 +17,8 @@ use reqwest::Client;
 use super::keys::{current, of_version};
 use super::transport::{NoAnswer, send};
 use super::{
-    ApiKey, ApiKeys, Charge, DeleteMethod, Find, Gateway, GatewayError, KeysUnavailable, Refund, RefundAnswer,
-    Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    ApiKey, ApiKeys, CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable,
+    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 use build::Unrenderable;
 use read::Cancelled;
@@ -83,8 +83,8 @@ impl Gateway for Toss {
         };
         let call = match build::approve(&self.base, &key, request) {
             Ok(call) => call,
-            // Frozen with the attempt, so no send of it can ever have happened.
-            Err(Unrenderable::Currency) => return Answer::Refused { code: "currency_not_supported".into() },
+            // One subscription's trouble, which is kept from starting (`GatewayName::takes`): it must not stop the run.
+            Err(Unrenderable::Currency) => return unsent("currency_not_supported"),
             Err(Unrenderable::Version) => return unsent("request_version_gone"),
         };
         match send(&self.client, call).await {
@@ -99,6 +99,11 @@ impl Gateway for Toss {
             Ok(reply) => read::find(&reply, request.order_id),
             Err(NoAnswer) => Lookup::Failed,
         }
+    }
+
+    /// An approval is one call under one order id: nothing of it stays open.
+    async fn cancel_intent(&self, _: &CancelIntent<'_>) -> IntentCancelled {
+        IntentCancelled::Cancelled
     }
 
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::json::{money, owned, text};
 use super::super::transport::Reply;
-use super::super::{GatewayError, Refund, RefundAnswer, Registered};
+use super::super::{GatewayError, RATE_LIMITED, Refund, RefundAnswer, Registered};
 use super::codes::{self, Class};
 use super::issuers;
 
@@ -34,12 +34,13 @@ pub(super) fn charge(reply: &Reply, order_id: &str) -> Answer {
             Lookup::Pending | Lookup::NotFound | Lookup::Failed => unknown(Heard::Error, Some("not_final".into())),
         };
     }
-    let Some(code) = code(reply) else { return unknown(Heard::Error, None) };
+    let slower = (reply.status == 429).then(|| RATE_LIMITED.to_owned());
+    let Some(code) = code(reply) else { return unknown(Heard::Error, slower) };
     match codes::classify(reply.status, &code) {
         Class::Hard => decline(DeclineClass::Hard, code),
         Class::Soft => decline(DeclineClass::Soft, code),
         Class::Config => Answer::Refused { code },
-        Class::Unknown(heard) => unknown(heard, Some(code)),
+        Class::Unknown(heard) => unknown(heard, slower.or(Some(code))),
     }
 }
 
@@ -118,6 +119,8 @@ fn issue_refused(reply: &Reply) -> GatewayError {
     match code.as_str() {
         // An authKey that never was, was used up, or was made for another customer.
         "NOT_FOUND_BILLING" | "NOT_MATCHES_CUSTOMER_KEY" => return GatewayError::NotFound,
+        // No billing contract: no card could be registered.
+        "NOT_SUPPORTED_METHOD" => return GatewayError::Config { code },
         refused if codes::refused_at_registration(refused) => return GatewayError::Declined { code },
         _ => {}
     }
@@ -128,8 +131,8 @@ fn other_refusal(status: u16, code: String) -> GatewayError {
     match codes::classify(status, &code) {
         Class::Hard | Class::Soft => GatewayError::Declined { code },
         Class::Config => GatewayError::Config { code },
-        // Temporary although 4xx; the same call with the same key is safe.
-        Class::Unknown(Heard::Refusal) if code != "PROVIDER_ERROR" && status != 429 => GatewayError::Rejected { code },
+        Class::Unknown(Heard::Refusal) if !codes::temporary(&code) => GatewayError::Rejected { code },
+        // The same call with the same key is safe.
         Class::Unknown(_) => GatewayError::Unknown,
     }
 }

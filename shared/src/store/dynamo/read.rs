@@ -84,8 +84,8 @@ impl DynamoStore {
         if selection.index.is_some() {
             items = self.read_behind(selection, &items).await?;
         }
-        let records = items.into_iter().map(|item| rows::decode(selection.table, item)).collect::<Result<_, _>>()?;
-        Ok(Page { records, next })
+        let (records, damaged) = selection.decode(items)?;
+        Ok(Page { records, damaged, next })
     }
 
     /// The rows an index names, as they are now. Those that have left the selection since are left out.

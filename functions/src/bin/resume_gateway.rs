@@ -1,0 +1,43 @@
+//! `POST /ops/gateways/{gateway}/resume`: charges flow to it again, whatever had stopped them.
+//!
+//! May touch: writes `control`, `ops_audit_log`, `idempotency`.
+use std::sync::Arc;
+
+use functions::{SystemRandom, wall};
+use serde_json::json;
+use shared::api::operations::gateway_body;
+use shared::auth::permissions::Route;
+use shared::config::Env;
+use shared::ports::{Clock, Context, Random};
+use shared::store::Store;
+use shared::usecase::switch;
+use shared::web::gateways::{Why, named_gateway};
+use shared::web::idempotency::{Started, begin};
+use shared::web::{ApiError, Reply, Request, serve};
+
+struct App {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let env = Env::init(wall, Arc::new(SystemRandom))?;
+    serve(App { store: env.store(), clock: env.clock(), random: Arc::clone(&env.random) }, handle).await
+}
+
+async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
+    let caller = request.caller(Route::ResumeGateway)?;
+    let gateway = named_gateway(&request)?;
+    let reason = request.json::<Why>()?.reason()?;
+    let (store, now) = (app.store.as_ref(), app.clock.now().await);
+    let claim = match begin(store, &request, &caller.label(), "resume_gateway", now).await? {
+        Started::New(claim) => claim,
+        Started::Replay(_) => return Reply::json(200, &gateway_body(gateway, &switch::read(store, gateway).await?)),
+    };
+    let context = Context { now, actor: caller.actor.clone() };
+    let also = claim.write(json!({})).into_iter().collect();
+    let after = switch::resume(store, app.random.as_ref(), &context, gateway, &reason, also).await?;
+    Reply::json(200, &gateway_body(gateway, &after))
+}
