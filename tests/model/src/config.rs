@@ -113,9 +113,9 @@ fn unpaid(gateway: GatewayName) -> Subscription {
         dunning: None,
         approved_at: None,
         stopped_at: None,
-        cancel_at: None,
         first_decline: None,
         parked: false,
+        cancel_at: None,
         created_at: birth(),
         version: 1,
     }

@@ -50,9 +50,20 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Said {
     Took(u8),
-    Declined { hard: bool, intent: Option<u8>, charge: u8 },
+    Declined {
+        hard: bool,
+        intent: Option<u8>,
+        charge: u8,
+    },
+    /// Its PaymentIntent was cancelled; the last charge made under it.
+    Withdrawn {
+        charge: Option<u8>,
+    },
     Refused,
-    Unknown { heard: u8, intent: Option<u8> },
+    Unknown {
+        heard: u8,
+        intent: Option<u8>,
+    },
 }
 
 pub const NOTHING: u8 = 0;
@@ -96,6 +107,7 @@ struct Intent {
     made_at: Timestamp,
     paid: Option<u8>,
     latest: Option<(u8, bool)>,
+    cancelled: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -131,11 +143,22 @@ impl Memory {
         Some(known.said)
     }
 
-    /// What executing this request would find: its earlier answer, or the intent that is paid already.
+    /// What executing this request would find: its earlier answer, or an intent that is paid or cancelled.
     #[must_use]
     pub fn meets(&self, call: &Call, now: Timestamp) -> Option<Said> {
-        let paid = || call.intent.and_then(|i| self.intents[usize::from(i)].paid).map(Said::Took);
-        self.replay(call, now).or_else(|| paid().filter(|_| call.gateway == GatewayName::Stripe))
+        let confirmed = call.intent.filter(|_| call.gateway == GatewayName::Stripe);
+        self.replay(call, now).or_else(|| {
+            let intent = &self.intents[usize::from(confirmed?)];
+            let gone = Said::Unknown { heard: REFUSAL, intent: confirmed };
+            intent.paid.map(Said::Took).or(intent.cancelled.then_some(gone))
+        })
+    }
+
+    /// Cancels an intent, unless it is paid: then says by what.
+    pub fn cancel(&mut self, intent: u8) -> Option<Said> {
+        let intent = &mut self.intents[usize::from(intent)];
+        intent.cancelled = intent.paid.is_none();
+        intent.paid.map(Said::Took)
     }
 
     /// Executes a request.
@@ -161,7 +184,13 @@ impl Memory {
     fn intent_of(&mut self, call: &Call, now: Timestamp) -> Option<u8> {
         (call.gateway == GatewayName::Stripe).then(|| {
             call.intent.unwrap_or_else(|| {
-                self.intents.push(Intent { index: call.index, made_at: now, paid: None, latest: None });
+                self.intents.push(Intent {
+                    index: call.index,
+                    made_at: now,
+                    paid: None,
+                    latest: None,
+                    cancelled: false,
+                });
                 small(self.intents.len() - 1)
             })
         })
@@ -215,6 +244,9 @@ impl Memory {
         let intent = &self.intents[usize::from(which)];
         match (intent.paid, intent.latest) {
             (Some(taken), _) => Seen::Found(Said::Took(taken)),
+            (None, latest) if intent.cancelled => {
+                Seen::Found(Said::Withdrawn { charge: latest.map(|(charge, _)| charge) })
+            }
             (None, Some((charge, hard))) if !find.known.contains(&charge_id(charge)) => {
                 Seen::Found(Said::Declined { hard, intent: Some(which), charge })
             }
@@ -251,12 +283,10 @@ impl Memory {
     pub fn answer(&self, said: Said, subscription: &SubscriptionId, owed: Money) -> Answer {
         match said {
             Said::Took(which) => Answer::Captured(self.capture_of(which, subscription, owed)),
-            Said::Declined { hard, intent, charge } => Answer::Declined(Decline {
-                class: if hard { DeclineClass::Hard } else { DeclineClass::Soft },
-                code: "REJECT_CARD_PAYMENT".to_owned(),
-                intent: intent.map(intent_id),
-                charge_id: intent.map(|_| charge_id(charge)),
-            }),
+            Said::Declined { hard, intent, charge } => {
+                decline(hard, "REJECT_CARD_PAYMENT", intent, intent.map(|_| charge))
+            }
+            Said::Withdrawn { charge } => decline(false, "canceled", None, charge),
             Said::Refused => Answer::Refused { code: "UNAUTHORIZED_KEY".to_owned() },
             Said::Unknown { heard, intent } => {
                 let heard = [Heard::Nothing, Heard::Refusal, Heard::Error][usize::from(heard)];
@@ -283,6 +313,15 @@ pub struct Find<'a> {
     pub intent: Option<u8>,
     pub known: &'a [String],
     pub since: Timestamp,
+}
+
+fn decline(hard: bool, code: &str, intent: Option<u8>, charge: Option<u8>) -> Answer {
+    Answer::Declined(Decline {
+        class: if hard { DeclineClass::Hard } else { DeclineClass::Soft },
+        code: code.to_owned(),
+        intent: intent.map(intent_id),
+        charge_id: charge.map(charge_id),
+    })
 }
 
 fn intent_id(intent: u8) -> String {

@@ -1,7 +1,8 @@
 //! Model checking of the charge protocol (`design.md` §5): two runners and one HTTP or webhook worker, the gateway and the
 //! time, in every order, with crashes, lost answers, duplicates, cancellation and a new card.
 //!
-//! The decisions are the production ones (`domain::subscription`, `domain::settle`, `domain::resolve`, `domain::ending`); what
+//! The decisions are the production ones (`domain::subscription`, `domain::settle`, `domain::resolve`, `domain::card`,
+//! `domain::cancelling`, `domain::ending`); what
 //! is written here is what surrounds them in `shared/src/usecase`: read, decide, write under the version that was read,
 //! call. [`protocol::Protocol`] is the model, [`guards::Guards`] takes one guard away, [`laws`] says what must hold.
 //!

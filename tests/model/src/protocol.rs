@@ -11,7 +11,7 @@ use crate::gateway::{ERROR, Effect, Memory, Said, Seen};
 use crate::guards::Guards;
 use crate::kept::Kept;
 use crate::laws;
-use crate::state::{HTTP, Pc, Rows, State, Told, WORKERS};
+use crate::state::{HTTP, Pc, Retire, Rows, State, Told, WORKERS};
 
 #[derive(Clone, Debug)]
 pub struct Protocol {
@@ -77,8 +77,9 @@ impl Protocol {
             }
             Task::Charge => self.manual(state),
             Task::Cancel => {
-                let may = state.rows.subscription.lapsed(state.now).is_ok();
-                may.then(|| Pc::Cancelling { copy: state.read() })
+                let (at, due) = (state.now, Retire::CancelNow);
+                let may = state.rows.subscription.cancelled_as_of(at).is_ok();
+                may.then(|| Pc::Retiring { copy: state.read(), at, due, released: false })
             }
             Task::NewCard => Some(Pc::Replacing { copy: state.read(), at: state.now }),
         }
@@ -210,6 +211,10 @@ impl Model for Protocol {
                     actions.extend((state.left.faults > 0).then_some(Action::Unasked(who)));
                     actions.extend(self.may_be_blind(state).then_some(Action::Blind(who)));
                 }
+                Pc::Moving { .. } => {
+                    actions.push(Action::Step(who));
+                    actions.extend((state.left.faults > 0).then_some(Action::Unasked(who)));
+                }
                 _ => actions.push(Action::Step(who)),
             }
             if state.left.crashes > 0 {
@@ -233,7 +238,8 @@ impl Model for Protocol {
             Action::Arrive(place, effect, reply) => self.arrive(&mut state, place, effect, reply),
             Action::Unasked(who) => {
                 state.left.faults -= 1;
-                state.workers[who] = looked(&last.workers[who], Seen::Failed)?;
+                // Nothing may be decided on an intent that may still capture.
+                state.workers[who] = looked(&last.workers[who], Seen::Failed).unwrap_or(Pc::Idle);
             }
             Action::Blind(who) => {
                 state.left.blind -= 1;

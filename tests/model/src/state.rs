@@ -58,11 +58,18 @@ pub enum Pc {
         at: Timestamp,
         trigger: Why,
     },
-    /// All is read; the claim is written next.
+    /// The cycle has a PaymentIntent and another gateway is to charge it; the intent is cancelled next.
+    Moving {
+        copy: Copied,
+        at: Timestamp,
+        trigger: Why,
+    },
+    /// All is read; the claim is written next. `moved`: with the cycle, which names its intent no longer.
     Ready {
         copy: Copied,
         at: Timestamp,
         trigger: Why,
+        moved: bool,
     },
     /// The claim is written; the request goes out next.
     Claimed {
@@ -96,15 +103,13 @@ pub enum Pc {
         at: Timestamp,
         seen: Seen,
     },
-    /// A step of the life cycle is due.
+    /// A step of the life cycle is due, or somebody asked for it to end now. `released`: the open cycle's intent is
+    /// cancelled.
     Retiring {
         copy: Copied,
         at: Timestamp,
         due: Retire,
-    },
-    /// Somebody asked for it to end now.
-    Cancelling {
-        copy: Copied,
+        released: bool,
     },
     /// Somebody supplied a card.
     Replacing {
@@ -118,6 +123,9 @@ pub enum Retire {
     Suspend,
     Terminate,
     Lapse,
+    Cancel,
+    /// Somebody asked for it to end now.
+    CancelNow,
     /// A charge is due and there is no usable card.
     NoCard(Why),
 }
@@ -127,6 +135,7 @@ impl Pc {
         match self {
             Pc::Idle | Pc::Lost { .. } => None,
             Pc::Chosen { copy, .. }
+            | Pc::Moving { copy, .. }
             | Pc::Ready { copy, .. }
             | Pc::Claimed { copy, .. }
             | Pc::Waiting { copy, .. }
@@ -134,7 +143,6 @@ impl Pc {
             | Pc::Doubting { copy, .. }
             | Pc::Looked { copy, .. }
             | Pc::Retiring { copy, .. }
-            | Pc::Cancelling { copy }
             | Pc::Replacing { copy, .. } => Some(copy),
         }
     }

@@ -5,7 +5,7 @@ use stateright::Path;
 
 use crate::gateway::Seen;
 use crate::protocol::{Action, Protocol, Reply, Task};
-use crate::state::{Pc, State};
+use crate::state::{Pc, Retire, State};
 
 const NAMES: [&str; 3] = ["A", "B", "HTTP"];
 
@@ -56,6 +56,7 @@ fn does(worker: &Pc) -> &'static str {
     match worker {
         Pc::Idle | Pc::Waiting { .. } => "waits",
         Pc::Chosen { .. } => "reads the cycle",
+        Pc::Moving { .. } => "cancels the intent",
         Pc::Ready { .. } => "claims",
         Pc::Claimed { again: false, .. } => "sends",
         Pc::Claimed { again: true, .. } => "sends again",
@@ -65,8 +66,8 @@ fn does(worker: &Pc) -> &'static str {
         Pc::Looked { seen: Seen::NotFound, .. } => "acts on having found nothing",
         Pc::Looked { seen: Seen::Failed, .. } => "acts on having heard nothing",
         Pc::Looked { .. } => "acts on what it found",
+        Pc::Retiring { due: Retire::CancelNow, .. } => "cancels",
         Pc::Retiring { .. } => "retires it",
-        Pc::Cancelling { .. } => "cancels",
         Pc::Replacing { .. } => "puts the card to use",
     }
 }

@@ -1,11 +1,13 @@
-//! What one worker does next: `usecase::{runner, charge_subscription, resolve_attempt, settle, retire}`, one read, write or
+//! What one worker does next: `usecase::{runner, charge_subscription, release_intent, resolve_attempt, settle, retire,
+//! cancel_subscription, change_method}`, one read, write or
 //! call at a time.
 
 use std::sync::Arc;
 
 use domain::cancelling::CancelAt;
 use domain::card::NO_CARD;
-use domain::charge::{LiveAttempt, Trigger};
+use domain::charge::{GatewayName, LiveAttempt, Trigger};
+use domain::cycle::{Cycle, State::Open};
 use domain::resolve::Next;
 use domain::settle::{Report, Settled, Settlement, absent};
 use domain::subscription::{Due, StartRefused, Status, Subscription};
@@ -23,7 +25,7 @@ impl Protocol {
     pub(crate) fn run(&self, state: &State) -> Option<Pc> {
         let row = &state.rows.subscription;
         let at = state.now;
-        let retire = |due| Some(Pc::Retiring { copy: state.read(), at, due });
+        let retire = |due| Some(Pc::Retiring { copy: state.read(), at, due, released: false });
         match self.guards.due(row, at).ok()? {
             Due::Charge(trigger) if state.dead_cards[usize::from(card_of(row))] => retire(Retire::NoCard(Why(trigger))),
             Due::Charge(trigger) => Some(self.chosen(state, trigger)),
@@ -31,8 +33,8 @@ impl Protocol {
             Due::Suspend => retire(Retire::Suspend),
             Due::Terminate => retire(Retire::Terminate),
             Due::Lapse => retire(Retire::Lapse),
-            // Falls due only after a cancellation for a period's end; the model's take effect at once.
-            Due::Cancel | Due::Nothing | Due::Wait(_) => None,
+            Due::Cancel => retire(Retire::Cancel),
+            Due::Nothing | Due::Wait(_) => None,
         }
     }
 
@@ -42,7 +44,7 @@ impl Protocol {
         copy.cycle_fresh = copy.rows.cycle.is_none();
         copy.rows.cycle = None;
         if copy.rows.subscription.tries == 0 {
-            Pc::Ready { copy, at, trigger }
+            Pc::Ready { copy, at, trigger, moved: false }
         } else {
             Pc::Chosen { copy, at, trigger }
         }
@@ -71,9 +73,21 @@ impl Protocol {
             Pc::Chosen { mut copy, at, trigger } => {
                 copy.rows.cycle = state.rows.cycle.clone();
                 copy.cycle_fresh = true;
-                Pc::Ready { copy, at, trigger }
+                if elsewhere(&copy) {
+                    Pc::Moving { copy, at, trigger }
+                } else {
+                    Pc::Ready { copy, at, trigger, moved: false }
+                }
             }
-            Pc::Ready { copy, at, trigger } => self.claim(state, who, copy, at, trigger)?,
+            Pc::Moving { mut copy, at, trigger } => match self.release(state, &copy) {
+                Some(paid) => paid,
+                None => {
+                    let cycle = copy.rows.cycle.take().map(|c| Cycle { intent: None, ..Cycle::clone(&c) });
+                    copy.rows.cycle = cycle.map(Kept::new);
+                    Pc::Ready { copy, at, trigger, moved: true }
+                }
+            },
+            Pc::Ready { copy, at, trigger, moved } => self.claim(state, who, copy, at, trigger, moved)?,
             Pc::Claimed { copy, claim, again } => self.send(state, copy, claim, again),
             Pc::Heard { copy, told } => self.settle(state, who, copy, told),
             Pc::Lost { told } => Pc::Heard { copy: state.read(), told },
@@ -82,8 +96,7 @@ impl Protocol {
                 Pc::Looked { copy, at, seen }
             }
             Pc::Looked { copy, at, seen } => self.resolve(state, who, copy, at, seen)?,
-            Pc::Retiring { copy, at, due } => self.retire(state, who, &copy, at, due),
-            Pc::Cancelling { copy } => self.cancel(state, who, &copy),
+            Pc::Retiring { copy, at, due, released } => self.retire(state, who, copy, at, due, released),
             Pc::Replacing { copy, at } => self.replace(state, who, &copy, at),
         };
         Some(())
@@ -94,7 +107,15 @@ impl Protocol {
     }
 
     /// Writes the claim. `None` beyond the attempts that are looked at.
-    fn claim(&self, state: &mut State, who: usize, copy: Copied, at: Timestamp, Why(trigger): Why) -> Option<Pc> {
+    fn claim(
+        &self,
+        state: &mut State,
+        who: usize,
+        mut copy: Copied,
+        at: Timestamp,
+        Why(trigger): Why,
+        moved: bool,
+    ) -> Option<Pc> {
         let intent = copy.rows.cycle.as_ref().and_then(|c| c.intent.clone());
         let token = token(state);
         let Ok(started) = self.guards.start(&copy.rows.subscription, claim(trigger, token, at, intent)) else {
@@ -105,9 +126,12 @@ impl Protocol {
             return None;
         }
         let open = state.rows.subscription.live.is_some();
-        if !self.commit(state, who, &copy, started) {
+        let cycle = copy.rows.cycle.as_deref().filter(|_| moved).cloned();
+        let force = !self.guards.stands(Guard::VersionCondition);
+        if !state.commit(who, &copy, Some(started), cycle, force) {
             return Some(Pc::Idle);
         }
+        copy.cycle_fresh |= moved;
         state.overlapped |= open;
         Some(self.claimed(state, copy, false))
     }
@@ -222,30 +246,43 @@ impl Protocol {
         })
     }
 
-    fn retire(&self, state: &mut State, who: usize, copy: &Copied, at: Timestamp, due: Retire) -> Pc {
+    /// `release_intent`: nothing can be captured under the intent of the open cycle any more. It was paid: that is settled
+    /// instead.
+    fn release(&self, state: &mut State, copy: &Copied) -> Option<Pc> {
+        let cycle = copy.rows.cycle.as_ref().filter(|c| c.state == Open)?;
+        let intent = cycle.intent.as_deref().and_then(intent_number)?;
+        let said = Arc::make_mut(&mut state.gateway).cancel(intent)?;
+        let Said::Took(which) = said else { unreachable!("it is cancelled, or it was paid") };
+        let row = &copy.rows.subscription;
+        if cycle.holds_in_quarantine(&state.gateway.capture_of(which, &row.id, row.amount)) {
+            return None;
+        }
+        let told = Told { index: cycle.index, n: None, said, token: None };
+        Some(Pc::Heard { copy: state.read(), told })
+    }
+
+    /// What is left to do before the subscription may enter the status `due` leads to, and then the step itself.
+    fn retire(&self, state: &mut State, who: usize, copy: Copied, at: Timestamp, due: Retire, released: bool) -> Pc {
         let row = &copy.rows.subscription;
         let decided = match due {
             Retire::Suspend => row.suspended(at),
             Retire::Terminate => row.terminated(),
             Retire::Lapse => row.lapsed(at),
+            Retire::Cancel => row.cancelled_as_of(at),
+            Retire::CancelNow => match row.cancelled(CancelAt::Now, at) {
+                Ok(Some(cancelled)) => Ok(cancelled),
+                Ok(None) | Err(_) => return Pc::Idle,
+            },
             Retire::NoCard(Why(trigger)) => row.without_card(trigger, NO_CARD, at).map_err(StartRefused::from),
         };
         let Ok((after, _)) = decided else { return Pc::Idle };
-        let given_up = copy.rows.cycle.as_ref().filter(|_| due == Retire::Terminate);
-        let cycle = given_up.and_then(|c| row.closing(Status::Terminated, c)).map(|(cycle, _)| cycle);
+        let closed = copy.rows.cycle.as_ref().and_then(|c| row.closing(after.status, c)).map(|(cycle, _)| cycle);
+        if closed.as_ref().is_some_and(|c| c.intent.is_some()) && !released {
+            return self.release(state, &copy).unwrap_or(Pc::Retiring { copy, at, due, released: true });
+        }
         let force = !self.guards.stands(Guard::VersionCondition);
-        state.commit(who, copy, Some(after), cycle, force);
-        Pc::Idle
-    }
-
-    /// It ends now, whatever is in flight.
-    fn cancel(&self, state: &mut State, who: usize, copy: &Copied) -> Pc {
-        let row = &copy.rows.subscription;
-        let Ok(Some((ended, _))) = row.cancelled(CancelAt::Now, state.now) else { return Pc::Idle };
-        let open = copy.rows.cycle.as_ref();
-        let voided = open.and_then(|c| row.closing(Status::Cancelled, c)).map(|(cycle, _)| cycle);
-        let force = !self.guards.stands(Guard::VersionCondition);
-        if state.commit(who, copy, Some(ended), voided, force) && state.rows.subscription.live.is_none() {
+        let ends = after.status == Status::Cancelled && after.live.is_none();
+        if state.commit(who, &copy, Some(after), closed, force) && ends {
             state.taken_at_end = u8::try_from(state.gateway.taken.len()).ok();
         }
         Pc::Idle
@@ -313,7 +350,7 @@ fn of_resend(said: Said) -> Said {
     match said {
         Said::Refused => Said::Unknown { heard: NOTHING, intent: None },
         Said::Unknown { heard: REFUSAL, intent } => Said::Unknown { heard: ERROR, intent },
-        Said::Took(_) | Said::Declined { .. } | Said::Unknown { .. } => said,
+        Said::Took(_) | Said::Declined { .. } | Said::Withdrawn { .. } | Said::Unknown { .. } => said,
     }
 }
 
@@ -328,6 +365,12 @@ fn ask(state: &State, copy: &Copied) -> Seen {
         known: &known,
         since: live.started_at,
     })
+}
+
+/// Whether the open cycle has a PaymentIntent, and another gateway is about to charge it.
+fn elsewhere(copy: &Copied) -> bool {
+    copy.rows.subscription.gateway != GatewayName::Stripe
+        && copy.rows.cycle.as_ref().is_some_and(|c| c.intent.is_some())
 }
 
 fn card_of(row: &Kept<Subscription>) -> u8 {
