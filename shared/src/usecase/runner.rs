@@ -39,6 +39,9 @@ pub(crate) const HORIZON: SignedDuration = SignedDuration::from_mins(15);
 const HELD: Duration = Duration::from_secs(30);
 /// Before a share with nothing to do looks again whether recovery has finished too.
 const RECOVERING: Duration = Duration::from_secs(3);
+/// How long a new run asks again so often whether its other runners have spoken. Later the tick calls them all again; and
+/// for a day that is over nobody calls them, so asking would never end.
+const NEIGHBOURS: SignedDuration = SignedDuration::from_mins(10);
 /// Left for settling after the last answer.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -94,6 +97,8 @@ struct Share<'a> {
     may_charge: bool,
     /// Whether every runner has said what it foresees.
     foreseen: bool,
+    /// Until when that is waited for.
+    neighbours: Timestamp,
     tally: Tally,
     /// Somebody else has the lease.
     lost: AtomicBool,
@@ -140,6 +145,7 @@ impl Runner<'_> {
             closes: self.deadline.checked_sub(self.settings.reserve).unwrap_or_else(Instant::now),
             may_charge: run.may_charge(),
             foreseen: run.is_foreseen(),
+            neighbours: run.started_at.saturating_add(NEIGHBOURS).unwrap_or(run.started_at),
             tally: Tally::default(),
             lost: AtomicBool::new(false),
         };
@@ -192,7 +198,8 @@ impl Runner<'_> {
             return Next::HandOn(Duration::try_from(wait).unwrap_or(RECOVERING));
         }
         if !share.foreseen {
-            return Next::HandOn(RECOVERING);
+            let young = self.charging.clock.now().await < share.neighbours;
+            return if young { Next::HandOn(RECOVERING) } else { Next::LeaveToTick };
         }
         if !share.may_charge || stops.iter().any(Stop::waits_for_tick) {
             return Next::LeaveToTick;

@@ -294,3 +294,20 @@ async fn nobody_charges_before_every_runner_has_said_what_it_foresees() {
     world.runner().run(&first).await.unwrap();
     assert_eq!((the_run(&world).await.status, gateway.captures()), (Status::Drained, 40));
 }
+
+/// The neighbour's message is lost at the end of a day: nobody calls it any more, and whoever waited for it must not go
+/// on asking for ever.
+#[tokio::test]
+async fn a_neighbour_that_never_speaks_is_not_waited_for_for_ever() {
+    let (world, _, _) = due(20).await;
+    let now = world.context().await.now;
+    tick(&world.store, &world.queue, world.charging.random.as_ref(), now, 2).await.unwrap();
+    let (mut message, _) = world.queue.0.lock().unwrap().drain(..).next().unwrap();
+    for asked in 0.. {
+        world.runner().run(&message).await.unwrap();
+        let Some((again, delay)) = world.queue.0.lock().unwrap().pop_front() else { break };
+        assert!(asked < 1_000, "it asks for ever");
+        world.wait(SignedDuration::try_from(delay).unwrap());
+        message = again;
+    }
+}
