@@ -1,0 +1,6 @@
+//! What a process of this program can be.
+
+pub mod emulator;
+pub mod floor;
+pub mod gateway;
+pub mod renewals;
