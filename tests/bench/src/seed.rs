@@ -87,6 +87,7 @@ pub fn method(number: u32, gateway: GatewayName, token: Sealed, customer: Sealed
         customer,
         holder_name: None,
         token_hash: format!("{:032x}", ulid(number).0),
+        declined_at: Vec::new(),
         created_at: now - SignedDuration::from_hours(24 * 32),
         version: 1,
     }

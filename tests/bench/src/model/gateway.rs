@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::charge::{Answer, Capture, GatewayName, Lookup};
 use shared::gateway::{
-    Charge, DeleteMethod, Find, Gateway, GatewayError, KeysUnavailable, Refund, RefundAnswer, Register, Registered,
-    SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, Refund,
+    RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
 };
 use tokio::time::Instant;
 
@@ -82,6 +82,10 @@ impl Gateway for Modelled {
 
     async fn find(&self, _: &Find<'_>) -> Lookup {
         panic!("nothing here is ever unknown")
+    }
+
+    async fn cancel_intent(&self, _: &CancelIntent<'_>) -> IntentCancelled {
+        panic!("nothing here has an intent")
     }
 
     async fn set_up(&self, _: &SetUp<'_>) -> Result<SetUpAnswer, GatewayError> {

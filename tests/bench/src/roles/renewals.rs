@@ -25,7 +25,7 @@ pub async fn run(spec: &Value) {
     let store = Bent::new(inner, Lag::default());
     let charging = drive::over(charging, &store);
     let rate = spec["rate"].as_u64().and_then(|r| u32::try_from(r).ok()).expect("a rate");
-    let settings = Settings { window: None, toss_rate: rate, stripe_rate: rate, reserve: RESERVE };
+    let settings = Settings { window: None, toss_rate: rate, stripe_rate: rate, reserve: RESERVE, hold_factor: 0 };
     let slice = spec["slice"].as_f64().map(Duration::from_secs_f64);
     let charges = spec["charges"].as_u64().expect("a number of charges");
     let course = Course { settings, slice, charges, store: &store };

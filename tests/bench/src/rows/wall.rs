@@ -41,7 +41,7 @@ fn modelled(runtime: &tokio::runtime::Runtime, rate: u32, seconds: u32, seed: u6
         let gateway = Arc::new(Modelled::new(Law::new(P50, P99, seed)));
         let store = Bent::new(Arc::new(Lean::new(charges, begin())), LAG);
         let charging = charging(store.clone(), gateway.clone());
-        let settings = Settings { window: None, toss_rate: rate, stripe_rate: rate, reserve: RESERVE };
+        let settings = Settings { window: None, toss_rate: rate, stripe_rate: rate, reserve: RESERVE, hold_factor: 0 };
         // Thirteen slices, so that at least ten hand-ons happen however the last ends.
         let slice = Some(Duration::from_secs(u64::from(seconds)) / 13);
         let course = Course { settings, slice, charges: u64::from(charges), store: &store };
