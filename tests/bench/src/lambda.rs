@@ -30,7 +30,6 @@ struct Api {
 /// One environment of a function.
 pub struct Function {
     child: Child,
-    api: Arc<Api>,
     events: mpsc::Sender<String>,
     answers: mpsc::Receiver<(StatusCode, Bytes)>,
     server: tokio::task::JoinHandle<()>,
@@ -43,7 +42,8 @@ impl Function {
     pub async fn start(mut command: Command) -> Function {
         let (events, receiver) = mpsc::channel(1);
         let (sender, answers) = mpsc::channel(1);
-        let api = Api { events: Mutex::new(receiver), answers: sender, asked: Notify::new(), handed: AtomicU64::new(0) };
+        let api =
+            Api { events: Mutex::new(receiver), answers: sender, asked: Notify::new(), handed: AtomicU64::new(0) };
         let api = Arc::new(api);
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -60,7 +60,7 @@ impl Function {
         let began = Instant::now();
         let child = command.spawn().expect("a function starts");
         tokio::time::timeout(PATIENCE, api.asked.notified()).await.expect("it asks for work");
-        Function { child, api, events, answers, server, started_in: began.elapsed() }
+        Function { child, events, answers, server, started_in: began.elapsed() }
     }
 
     /// One invocation.

@@ -14,6 +14,7 @@
 mod aws;
 mod bent;
 mod drive;
+mod lambda;
 mod law;
 mod model;
 mod process;
@@ -21,7 +22,9 @@ mod report;
 mod roles;
 mod rows;
 mod seed;
+mod stripe;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use report::{Report, Row};
@@ -31,9 +34,9 @@ use serde_json::{Value, json};
 const HELP: &str = "\
 bench: the budgets, measured. usage: bench [--quick] [--out FILE] [ROW...]
 
-  ROW       counts, wall, cpu, memory, webhooks, handlers, spawn, cost (all without one)
+  ROW       counts (with cost), wall, cpu, memory, webhooks, handlers, spawn (all without one)
   --quick   small numbers, to see that it works; the figures mean nothing
-  --out     where the JSON goes (default target/bench.json; the table goes beside it as .md)";
+  --out     where the JSON goes (default bench.json in the target directory; the table goes beside it as .md)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,12 +46,12 @@ fn main() -> ExitCode {
         play(role, &serde_json::from_str(spec).expect("a role's specification is JSON"));
         return ExitCode::SUCCESS;
     }
-    let (mut scale, mut out, mut wanted) = (Scale { quick: false }, "target/bench.json".to_owned(), Vec::new());
+    let (mut scale, mut out, mut wanted) = (Scale { quick: false }, None, Vec::new());
     let mut words = arguments.into_iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => scale.quick = true,
-            "--out" => out = words.next().expect("--out FILE"),
+            "--out" => out = Some(PathBuf::from(words.next().expect("--out FILE"))),
             "--help" => {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
@@ -57,7 +60,13 @@ fn main() -> ExitCode {
         }
     }
     let report = runtime(2).block_on(measure(scale, &wanted));
-    finish(&report, &out)
+    finish(&report, &out.unwrap_or_else(beside))
+}
+
+/// `bench.json` in the target directory.
+fn beside() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    program.ancestors().nth(2).expect("it lies in target/<profile>").join("bench.json")
 }
 
 fn runtime(workers: usize) -> tokio::runtime::Runtime {
@@ -74,6 +83,7 @@ fn play(role: &str, spec: &Value) {
         "emulator" => runtime(2).block_on(roles::emulator::run()),
         "gateway" => function_runtime().block_on(roles::gateway::run(spec)),
         "floor" => function_runtime().block_on(roles::floor::run(spec)),
+        "webhooks" => runtime(2).block_on(roles::webhooks::run(spec)),
         "renewals" => function_runtime().block_on(roles::renewals::run(spec)),
         _ => panic!("no role {role}"),
     }
@@ -95,6 +105,15 @@ async fn measure(scale: Scale, wanted: &[String]) -> Report {
     if wants("memory") {
         rows.extend(rows::memory::rows(scale).await);
     }
+    if wants("webhooks") {
+        rows.extend(rows::webhooks::rows(scale, &mut about).await);
+    }
+    if wants("handlers") {
+        rows.extend(rows::handlers::rows(scale).await);
+    }
+    if wants("spawn") {
+        rows.extend(rows::spawn::rows(scale).await);
+    }
     about["loadAfter"] = load();
     Report { about, rows }
 }
@@ -110,13 +129,13 @@ fn load() -> Value {
     std::fs::read_to_string("/proc/loadavg").map_or(Value::Null, |text| json!(text.trim()))
 }
 
-fn finish(report: &Report, out: &str) -> ExitCode {
+fn finish(report: &Report, out: &Path) -> ExitCode {
     let table = report.markdown();
     println!("{table}\nabout: {}", report.about);
     let written = std::fs::write(out, format!("{:#}\n", report.json()))
-        .and_then(|()| std::fs::write(std::path::Path::new(out).with_extension("md"), &table));
+        .and_then(|()| std::fs::write(out.with_extension("md"), &table));
     if let Err(error) = written {
-        eprintln!("{out}: {error}");
+        eprintln!("{}: {error}", out.display());
         return ExitCode::FAILURE;
     }
     let missed = report.missed();

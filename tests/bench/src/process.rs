@@ -47,10 +47,6 @@ impl Process {
         }
         panic!("a role ended without a word: {:?}", self.child.wait().await);
     }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id().expect("it runs")
-    }
 }
 
 /// A role's word to whoever started it.
@@ -69,15 +65,10 @@ pub fn cpu(pid: Option<u32>) -> Duration {
     Duration::from_nanos(spent.sum())
 }
 
-/// Most memory a process ever had in use, in KiB.
-pub fn peak_kib(pid: Option<u32>) -> u64 {
-    status(pid, "VmHWM:")
-}
-
-fn status(pid: Option<u32>, field: &str) -> u64 {
-    let process = pid.map_or("self".to_owned(), |pid| pid.to_string());
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field is there");
+/// Most memory this process ever had in use, in KiB.
+pub fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the field is there");
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number of KiB")
 }
 
@@ -99,6 +90,6 @@ mod tests {
         while cpu(None) - before < Duration::from_millis(20) {
             sum = held.iter().fold(sum, |a, n| a.wrapping_add(*n));
         }
-        assert!(sum != 1 && peak_kib(None) > 20_000);
+        assert!(sum != 1 && peak_kib() > 20_000);
     }
 }

@@ -269,7 +269,7 @@ impl<'s> Lane<'s> {
                 let context = Context { now, actor: Actor::System("billing_run".to_owned()) };
                 let id = item.subscription.id;
                 tracing::error!(subscription = id.as_str(), "parked: its dates are out of range");
-                if park::park(&share.charging, &context, &id, "out_of_range").await.is_ok() {
+                if let Ok(true) = park::park(&share.charging, &context, &id, "out_of_range").await {
                     self.count(Moved::Stepped);
                 }
             }

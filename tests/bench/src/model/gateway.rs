@@ -1,6 +1,5 @@
 //! A gateway in this process: approves every charge after a drawn latency, and keeps when each call arrived.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use shared::gateway::{
 use tokio::time::Instant;
 
 use crate::law::Law;
+use crate::roles::gateway::Seen;
 
 pub struct Modelled {
     began: Instant,
@@ -21,34 +21,17 @@ pub struct Modelled {
 
 struct State {
     law: Law,
-    /// Microseconds since it began.
-    arrivals: Vec<u64>,
-    orders: HashMap<String, u32>,
-    /// When the last answer would have come had call n been sent at n/rate: a sender that never waits.
-    drawn: Vec<Duration>,
+    seen: Seen,
 }
 
 impl Modelled {
     pub fn new(law: Law) -> Modelled {
-        let state = State { law, arrivals: Vec::new(), orders: HashMap::new(), drawn: Vec::new() };
-        Modelled { began: Instant::now(), state: Mutex::new(state) }
+        Modelled { began: Instant::now(), state: Mutex::new(State { law, seen: Seen::default() }) }
     }
 
-    pub fn arrivals(&self) -> Vec<u64> {
-        self.state.lock().expect("whole").arrivals.clone()
-    }
-
-    /// Whether each of `charges` orders was captured exactly once.
-    pub fn each_once(&self, charges: u64) -> bool {
-        let state = self.state.lock().expect("whole");
-        u64::try_from(state.orders.len()).is_ok_and(|n| n == charges) && state.orders.values().all(|n| *n == 1)
-    }
-
-    /// Until the last answer, if the same calls with the same latencies had left exactly `rate` per second.
-    pub fn perfect(&self, rate: u32) -> Duration {
-        let state = self.state.lock().expect("whole");
-        let at = |n: usize| Duration::from_secs(u64::try_from(n).unwrap_or(0)) / rate;
-        state.drawn.iter().enumerate().map(|(n, took)| at(n) + *took).max().unwrap_or_default()
+    /// What it saw, and from zero again.
+    pub fn seen(&self) -> Seen {
+        std::mem::take(&mut self.state.lock().expect("whole").seen)
     }
 }
 
@@ -66,9 +49,10 @@ impl Gateway for Modelled {
         let wait = {
             let mut state = self.state.lock().expect("whole");
             let wait = state.law.draw();
-            state.arrivals.push(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX));
-            *state.orders.entry(charge.order_id.to_owned()).or_default() += 1;
-            state.drawn.push(wait);
+            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            state.seen.arrivals.push(micros(self.began.elapsed()));
+            state.seen.latencies.push(micros(wait));
+            *state.seen.orders.entry(charge.order_id.to_owned()).or_default() += 1;
             wait
         };
         tokio::time::sleep(wait).await;

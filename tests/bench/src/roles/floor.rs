@@ -76,7 +76,7 @@ pub async fn run(spec: &Value) {
     }
     let spent = cpu(None) - before;
     say(
-        &json!({ "cpuMicros": u64::try_from(spent.as_micros()).unwrap_or(0), "settled": renewed, "peakKib": peak_kib(None) }),
+        &json!({ "cpuMicros": u64::try_from(spent.as_micros()).unwrap_or(0), "settled": renewed, "peakKib": peak_kib() }),
     );
 }
 

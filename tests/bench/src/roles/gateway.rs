@@ -21,6 +21,8 @@ use crate::process::say;
 pub struct Seen {
     /// Arrivals in microseconds since it started.
     pub arrivals: Vec<u64>,
+    /// Latencies in the order of arrival, in microseconds.
+    pub latencies: Vec<u64>,
     /// Captures by order id.
     pub orders: HashMap<String, u32>,
 }
@@ -51,12 +53,13 @@ async fn take(State(wire): State<Wire>) -> Json<Seen> {
 async fn approve(State(wire): State<Wire>, body: Bytes) -> Response {
     let asked: Value = serde_json::from_slice(&body).expect("a charge is JSON");
     let order = asked["orderId"].as_str().expect("it names its order").to_owned();
+    let wait = wire.law.as_ref().map_or(Duration::ZERO, |law| law.lock().expect("whole").draw());
     {
         let mut seen = wire.seen.lock().expect("whole");
         seen.arrivals.push(u64::try_from(wire.began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        seen.latencies.push(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
         *seen.orders.entry(order.clone()).or_default() += 1;
     }
-    let wait = wire.law.as_ref().map_or(Duration::ZERO, |law| law.lock().expect("whole").draw());
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
@@ -80,6 +83,20 @@ fn payment(order: &str, amount: i64) -> Value {
         "country": "KR", "failure": null, "receipt": { "url": "https://dashboard.tosspayments.com/receipt/redirection?transactionId=bench" },
         "checkout": { "url": "https://api.tosspayments.com/v1/payments/bench/checkout" },
     })
+}
+
+impl Seen {
+    /// Whether each of `charges` orders was captured exactly once.
+    pub fn each_once(&self, charges: u32) -> bool {
+        u32::try_from(self.orders.len()).is_ok_and(|n| n == charges) && self.orders.values().all(|n| *n == 1)
+    }
+
+    /// Seconds until the last answer, if the same calls with the same latencies had arrived at exactly `rate`.
+    pub fn perfect(&self, rate: u32) -> f64 {
+        let at = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX)) / f64::from(rate);
+        let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
+        self.latencies.iter().enumerate().map(|(n, us)| at(n) + seconds(*us)).fold(0.0, f64::max)
+    }
 }
 
 /// How one call too many fits: every span of `rate` + 1 consecutive arrivals, in microseconds. One below a second breaks

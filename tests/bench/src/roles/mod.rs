@@ -4,3 +4,4 @@ pub mod emulator;
 pub mod floor;
 pub mod gateway;
 pub mod renewals;
+pub mod webhooks;

@@ -34,6 +34,6 @@ pub async fn run(spec: &Value) {
     let spent = cpu(None) - before;
     say(&json!({
         "cpuMicros": u64::try_from(spent.as_micros()).unwrap_or(0), "wallSeconds": ran.wall.as_secs_f64(),
-        "handOns": ran.hand_ons, "settled": store.settled(), "peakKib": peak_kib(None),
+        "handOns": ran.hand_ons, "settled": store.settled(), "peakKib": peak_kib(),
     }));
 }

@@ -30,8 +30,7 @@ pub async fn measure(stand: &Stand, stage: &str, renewals: u32) -> Counted {
     let said = runner.said().await;
     assert_eq!(said["settled"], json!(renewals), "every customer was charged");
     let seen = stand.seen().await;
-    let once = seen.orders.len() == usize::try_from(renewals).unwrap_or(0) && seen.orders.values().all(|n| *n == 1);
-    assert!(once, "the gateway's ledger has every customer once");
+    assert!(seen.each_once(renewals), "the gateway's ledger has every customer once");
     let log_bytes = f64::from(u32::try_from(runner.logged.0).unwrap_or(u32::MAX));
     Counted { renewals: f64::from(renewals), counts: stand.counts().await, log_bytes }
 }

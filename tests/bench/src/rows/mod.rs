@@ -3,8 +3,11 @@
 mod cost;
 pub mod counts;
 pub mod cpu;
+pub mod handlers;
 pub mod memory;
+pub mod spawn;
 pub mod wall;
+pub mod webhooks;
 
 use std::ops::Range;
 use std::sync::Arc;
