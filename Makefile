@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam package deploy
+.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam model simulate outage-drill bench package deploy
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -49,6 +49,16 @@ test-e2e: ## The end-to-end suite on a stack of its own (TEST=name picks tests)
 
 test-iam: ## The end-to-end suite with the emulator enforcing each function's role
 	@$(STACK) e2e --auth $(TEST)
+
+model: ## Every interleaving of the charge protocol, and without each guard (DEEP=yes for a night)
+	DEEP=$(DEEP) cargo test --package model
+
+simulate: ## The real use cases under virtual time and faults: SEEDS=10000 (300 without), FIRST=..., SEED=n replays one
+	cargo run --package simulation --bin simulate -- $(if $(SEED),seed=$(SEED),seeds=$(if $(SEEDS),$(SEEDS),300) first=$(if $(FIRST),$(FIRST),1))
+
+bench: ## Measure the budgets against floors; a table, and JSON in the target directory (ROWS="cpu wall" picks, QUICK=yes tries)
+	cargo build --profile measured -p functions -p bench-floor
+	cargo run --profile measured -p bench -- $(if $(QUICK),--quick) $(ROWS)
 
 package: ## arm64 zips of the shipped profile in dist/, at most 3.5 MB each (FUNCTION=name builds one)
 	@$(STACK) package $(FUNCTION)

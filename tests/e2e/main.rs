@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
 mod bad_input;
+mod cancel;
 mod crash;
 mod harness;
 mod journey;
 mod months;
+mod operations;
 mod schedule;
 mod tables;
 mod tenant;

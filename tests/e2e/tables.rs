@@ -22,7 +22,7 @@ const TABLES: [&str; 11] = [
     "control",
 ];
 
-fn client() -> Client {
+pub fn client() -> Client {
     let keys = Credentials::from_keys("test", "test", None);
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::charge::GatewayName;
 use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::SignedDuration;
 use shared::usecase::allowance::{Allowance, Said};
 use shared::usecase::runner::Pacer;
 use tokio::time::Instant;
@@ -92,11 +93,27 @@ async fn complaints_halve_the_pace_and_it_recovers() {
 #[tokio::test(start_paused = true)]
 async fn a_successor_waits_for_its_slot() {
     let pacer = Pacer::new(1, 1);
-    pacer.continue_after(G, Duration::from_millis(400));
+    pacer.continue_after(G, SignedDuration::from_millis(400));
     let begin = Instant::now();
     pacer.turn(G).await;
     assert!(begin.elapsed() >= Duration::from_millis(600));
-    assert_eq!(pacer.last_sent(G), Some(Duration::ZERO));
+    assert!(pacer.last_sent(G).unwrap() <= SignedDuration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_allows_for_calls_that_were_bunched() {
+    for rate in [10, 25, 100] {
+        let (first, second) = (Pacer::new(rate, 1), Pacer::new(rate, 1));
+        let calls = usize::try_from(rate).unwrap() * 3;
+        let mut sent = drive(&first, calls, Duration::from_millis(20)).await;
+        // A stalled process sends what it missed at once.
+        tokio::time::advance(Duration::from_millis(700)).await;
+        sent.extend(drive(&first, calls / 20, Duration::ZERO).await);
+        second.continue_after(G, first.last_sent(G).unwrap());
+        sent.extend(drive(&second, calls, Duration::from_millis(20)).await);
+        let worst = worst_second(&sent);
+        assert!(worst <= usize::try_from(rate).unwrap(), "{worst} at {rate}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! `POST /billing/subscriptions/{id}/cancel`: ends a subscription with its paid period, or now.
 //!
 //! May touch: writes `subscription`, `subscription_cycle`, `ops_audit_log`, `idempotency`; reads `control` (time travel);
-//! secrets of both gateways (an open PaymentIntent is cancelled first).
+//! Stripe's secret (an open PaymentIntent is cancelled first).
 use std::sync::Arc;
 
 use domain::cancelling::CancelAt;

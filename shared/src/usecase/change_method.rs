@@ -157,10 +157,6 @@ async fn charge_owed(
         Ok(charged) => Changed { subscription: charged.subscription, charge: Some(charged.result) },
         // The rules forbid it now, and nothing will charge it later.
         Err(ChargeError::Refused(_)) => Changed { subscription: current, charge: None },
-        // No run charges a suspended one either: its owner asks again when the gateway is back.
-        Err(ChargeError::GatewayPaused(_)) if current.status == Status::Suspended => {
-            Changed { subscription: current, charge: None }
-        }
         Err(e) => {
             tracing::warn!(subscription = %current.id, error = %e, "charge on a new card left to the run");
             Changed { subscription: current, charge: Some(ChargeResult::Pending) }

@@ -9,7 +9,8 @@ use super::{Charging, RACES, stamp};
 use crate::ports::Context;
 use crate::store::{Record, StoreError, Write, typed};
 
-/// Parks a subscription and says why. Parked or gone already: nothing happens.
+/// Parks a subscription and says why; whether anything changed: parked or gone already, nothing does. An end that is set
+/// still comes, because nothing is charged for it.
 ///
 /// # Errors
 /// When the store fails or races persist.
@@ -18,16 +19,17 @@ pub async fn park(
     context: &Context,
     id: &SubscriptionId,
     why: &'static str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let store = charging.store.as_ref();
     for _ in 0..RACES {
-        let Some(row) = typed::subscription(store, id).await?.filter(|s| !s.parked) else { return Ok(()) };
-        let parked = Subscription { parked: true, due_at: None, ..row };
+        let Some(row) = typed::subscription(store, id).await?.filter(|s| !s.parked) else { return Ok(false) };
+        let parked = Subscription { parked: true, due_at: row.cancel_at, ..row };
         let fact = Fact::new("subscription.parked", id.as_str()).with("why", why);
         let writes = vec![Write::Replace(Record::Subscription(parked))];
         match store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await {
+            Ok(()) => return Ok(true),
             Err(StoreError::Conflict { .. }) => {}
-            other => return other,
+            Err(e) => return Err(e),
         }
     }
     Err(StoreError::Conflict { key: None })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard, Lookup, Profile};
@@ -20,6 +20,7 @@ use shared::ports::Clock;
 use shared::usecase::owner::Owner;
 use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Registration, register};
 use shared::usecase::run_billing;
+use tokio::time::Instant;
 
 use super::world::{SetClock, World};
 

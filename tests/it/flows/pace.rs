@@ -25,10 +25,11 @@ async fn calls_leave_evenly_and_as_soon_as_they_are_claimed() {
     let sends: Vec<_> = gateway.sends.lock().unwrap().iter().skip(64).map(|(_, at)| *at).collect();
     assert_eq!(sends.len(), 64);
     let second = Duration::from_secs(1);
-    let within = |at: &std::time::Instant| sends.iter().filter(|s| *s >= at && s.duration_since(*at) < second).count();
+    let within =
+        |at: &tokio::time::Instant| sends.iter().filter(|s| *s >= at && s.duration_since(*at) < second).count();
     let worst = sends.iter().map(within).max().unwrap();
     assert!(worst <= 50, "{worst} calls within one second");
-    let together = |pair: &&[std::time::Instant]| pair[1].duration_since(pair[0]) < Duration::from_millis(5);
+    let together = |pair: &&[tokio::time::Instant]| pair[1].duration_since(pair[0]) < Duration::from_millis(5);
     let bursts = sends.windows(2).filter(together).count();
     assert!(bursts <= 12, "{bursts} calls at fifty a second left with the one before");
 }

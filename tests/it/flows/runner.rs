@@ -9,6 +9,7 @@ use domain::charge::{Billable, GatewayName};
 use domain::ids::SubscriptionId;
 use domain::run::{Forecast, Run, Status};
 use domain::settle::Hint;
+use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
@@ -94,6 +95,47 @@ async fn the_next_runner_is_called_before_the_last_answers_are_in() {
     world.runner().run(&ShardMessage { continued: true, ..message }).await.unwrap();
     assert_eq!(gateway.captures(), 60);
     assert_eq!(the_run(&world).await.charged, 30);
+}
+
+/// Passes messages to the next runner, which is already there.
+struct Relay(tokio::sync::mpsc::UnboundedSender<ShardMessage>);
+
+#[async_trait]
+impl Shards for Relay {
+    async fn send(&self, message: &ShardMessage, _: Duration) -> Result<(), QueueUnavailable> {
+        self.0.send(message.clone()).map_err(|_| QueueUnavailable)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runners_that_follow_each_other_keep_one_rate() {
+    let (world, gateway, ids) = due(60).await;
+    *gateway.charge_takes.lock().unwrap() = Duration::from_secs(5);
+    let (first, mut queue) = (message(&world).await, tokio::sync::mpsc::unbounded_channel());
+    let relay = Relay(queue.0);
+    let settings = shared::usecase::runner::Settings { toss_rate: 10, ..world.runner().settings };
+    let run = |message: ShardMessage| {
+        // Time for about ten claims each.
+        let deadline = tokio::time::Instant::now() + settings.reserve + Duration::from_secs(1);
+        let runner = Runner { shards: &relay, settings, deadline, ..world.runner() };
+        async move { runner.run(&message).await.unwrap() }
+    };
+    let mut running = FuturesUnordered::from_iter([run(first)]);
+    let mut hand_ons = 0;
+    while gateway.sent() < 2 * ids.len() {
+        tokio::select! {
+            Some(message) = queue.1.recv() => {
+                hand_ons += 1;
+                running.push(run(message));
+            }
+            Some(()) = running.next() => {}
+        }
+    }
+    let sent: Vec<_> = gateway.sends.lock().unwrap().iter().skip(ids.len()).map(|(_, at)| *at).collect();
+    assert!(hand_ons >= 4, "{hand_ons}");
+    for (first, over) in sent.iter().zip(sent.iter().skip(10)) {
+        assert!(*over - *first >= Duration::from_secs(1), "eleven calls in {:?}", *over - *first);
+    }
 }
 
 #[tokio::test]

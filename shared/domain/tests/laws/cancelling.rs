@@ -2,9 +2,10 @@
 
 use domain::calendar::seoul_midnight;
 use domain::cancelling::CancelAt;
-use domain::charge::{Answer, GatewayName, Trigger};
+use domain::charge::{Answer, Capture, GatewayName, Trigger};
 use domain::cycle::State;
 use domain::event::Fact;
+use domain::money::Money;
 use domain::subscription::{Due, StartRefused, Status, Subscription};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -190,6 +191,20 @@ fn a_parked_subscription_ends_too() {
         let due = if cancel == CancelAt::Now { Due::Terminate } else { Due::Cancel };
         assert_eq!(books.due(end), due);
     }
+}
+
+/// Wrong money under the next period's order parks it; the end that was set is still not missed.
+#[test]
+fn quarantined_money_does_not_keep_the_end_from_coming() {
+    let mut books = Books::active(GatewayName::Toss);
+    books.cancel(CancelAt::PeriodEnd, birth() + days(3));
+    let end = books.subscription.cancel_at.unwrap();
+    let mut elsewhere = Books::active(GatewayName::Toss);
+    let live = elsewhere.start(Trigger::Renewal, elsewhere.subscription.due_at.unwrap());
+    let wrong = Capture { amount: Money::krw(1), ..capture(&books.subscription, &live) };
+    books.settle(&by_event(&live, Answer::Captured(wrong)), birth() + days(5));
+    assert!(books.subscription.parked);
+    assert_eq!((books.subscription.due_at, books.due(end)), (Some(end), Due::Cancel));
 }
 
 /// Money for the next period arrives although its end was set (a console payment, a record that was dropped).

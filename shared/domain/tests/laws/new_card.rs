@@ -100,3 +100,14 @@ fn at_the_ceiling_of_the_cycle_no_card_helps() {
     books.new_card(method(2), since + days(3));
     assert_eq!((books.due(since + days(3)), books.subscription.due_at), (Due::Nothing, Some(since + days(30))));
 }
+
+/// A retry still scheduled when its cycle's ceiling suspends it is no new card.
+#[test]
+fn suspension_leaves_no_retry_behind() {
+    let mut books = Books::active(GatewayName::Toss);
+    let opened = books.subscription.due_at.unwrap();
+    books.hear(Trigger::Renewal, opened, soft);
+    assert!(books.subscription.dunning.as_ref().unwrap().next_at.is_some());
+    let (suspended, _) = books.subscription.suspended(opened + days(7)).unwrap();
+    assert_eq!(suspended.dunning.unwrap().next_at, None);
+}

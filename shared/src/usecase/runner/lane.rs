@@ -1,8 +1,10 @@
 //! A runner's work at one gateway: takes what is due, oldest first, and keeps as much of it under way as the pace allows.
 //!
 //! Invariants: reading, claiming, calling and settling go on at the same time; nothing new begins once time is up, the
-//! lease is lost, the gateway is stopped or refuses our configuration; what is under way is always heard out.
+//! lease is lost, the gateway is stopped or refuses our configuration; what is under way is always heard out; when work
+//! ends, everything begun has been sent, because the next runner continues after the last call the lease tells of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::{Admission, Window};
@@ -15,12 +17,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::feed::{Feed, Item};
+use super::pacer::Ticket;
 use super::step::{Moved, Ready, ready, step};
 use super::{HORIZON, Share};
 use crate::ports::Context;
 use crate::store::StoreError;
 use crate::usecase::allowance::Said;
-use crate::usecase::{park, switch};
+use crate::usecase::{Charging, park, switch};
 
 /// Somebody else probes: by then it is known what came of it.
 const PROBED: SignedDuration = SignedDuration::from_secs(10);
@@ -88,11 +91,28 @@ impl<'s> Lane<'s> {
         }
     }
 
-    /// Passes over what is due until one moves nothing.
+    /// Passes over what is due until one moves nothing, and sends out what was begun.
     ///
     /// # Errors
     /// When the store fails; what is under way is left for [`Lane::drain`].
     pub(super) async fn work(&mut self) -> Result<Stop, StoreError> {
+        let stopped = self.passes().await;
+        self.send_out().await;
+        stopped
+    }
+
+    /// Waits until what was begun has had its turn. The rate loses nothing: these are its next calls, whoever sends them.
+    async fn send_out(&mut self) {
+        while !self.share.pacer.all_sent(self.gateway) {
+            let moved = tokio::select! {
+                Some(moved) = self.flying.next(), if !self.flying.is_empty() => moved,
+                () = self.share.pacer.moved(self.gateway) => continue,
+            };
+            self.count(moved);
+        }
+    }
+
+    async fn passes(&mut self) -> Result<Stop, StoreError> {
         loop {
             (self.moved, self.rests, self.later_today) = (false, None, false);
             if let Some(stop) = self.pass().await? {
@@ -240,12 +260,16 @@ impl<'s> Lane<'s> {
             Ready::Never => {}
             Ready::At(until) => self.rests = Some(self.rests.map_or(until, |r| r.min(until))),
             Ready::LaterToday => self.later_today = true,
-            Ready::Now(due) => self.flying.push(step(&share.charging, item, due, now).boxed()),
+            Ready::Now(due) => {
+                let allowance = Arc::new(Ticket::new(&share.pacer, self.gateway));
+                let charging = Charging { allowance, ..share.charging.clone() };
+                self.flying.push(async move { step(&charging, item, due, now).await }.boxed());
+            }
             Ready::Broken => {
                 let context = Context { now, actor: Actor::System("billing_run".to_owned()) };
                 let id = item.subscription.id;
                 tracing::error!(subscription = id.as_str(), "parked: its dates are out of range");
-                if park::park(&share.charging, &context, &id, "out_of_range").await.is_ok() {
+                if let Ok(true) = park::park(&share.charging, &context, &id, "out_of_range").await {
                     self.count(Moved::Stepped);
                 }
             }

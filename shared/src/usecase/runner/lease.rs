@@ -67,8 +67,8 @@ impl Lease {
         for gateway in GatewayName::ALL {
             let sent = self.row.value.get("sent").and_then(|s| s.get(gateway.as_str())).and_then(Value::as_i64);
             if let Some(sent) = sent {
-                let ago = u64::try_from(now.as_millisecond().saturating_sub(sent)).unwrap_or(0);
-                pacer.continue_after(gateway, Duration::from_millis(ago));
+                let ago = now.as_millisecond().saturating_sub(sent);
+                pacer.continue_after(gateway, SignedDuration::from_millis(ago));
             }
         }
     }
@@ -114,7 +114,8 @@ impl Lease {
         value["until"] = json!(until);
         for gateway in GatewayName::ALL {
             if let Some(ago) = pacer.last_sent(gateway) {
-                let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                // Rounded to later: a millisecond too early would be one call too many.
+                let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX).saturating_sub(1);
                 value["sent"][gateway.as_str()] = json!(now.as_millisecond().saturating_sub(ago));
             }
         }

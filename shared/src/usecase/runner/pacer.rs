@@ -6,11 +6,13 @@
 //! slow down halves the pace at most once a second, and it recovers in ten seconds; time is the runtime's own.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::charge::GatewayName;
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -46,7 +48,52 @@ struct State {
     taken: VecDeque<Instant>,
     latency: Duration,
     calling: u64,
+    /// Pieces of work begun that have not sent anything yet.
+    unsent: u64,
     said: Vec<Said>,
+}
+
+/// A piece of work's own [`Allowance`]: until its first turn, or its end, the pacer knows that a call is still to come.
+pub(super) struct Ticket {
+    pacer: Arc<Pacer>,
+    gateway: GatewayName,
+    unsent: AtomicBool,
+}
+
+impl Ticket {
+    pub(super) fn new(pacer: &Arc<Pacer>, gateway: GatewayName) -> Ticket {
+        let mut state = pacer.lane(gateway).lock();
+        state.unsent = state.unsent.saturating_add(1);
+        Ticket { pacer: Arc::clone(pacer), gateway, unsent: AtomicBool::new(true) }
+    }
+
+    fn used(&self) {
+        if self.unsent.swap(false, Ordering::Relaxed) {
+            let lane = self.pacer.lane(self.gateway);
+            let mut state = lane.lock();
+            state.unsent = state.unsent.saturating_sub(1);
+            drop(state);
+            lane.moved.notify_one();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.used();
+    }
+}
+
+#[async_trait]
+impl Allowance for Ticket {
+    async fn turn(&self, gateway: GatewayName) {
+        self.pacer.turn(gateway).await;
+        self.used();
+    }
+
+    fn heard(&self, gateway: GatewayName, said: Said, took: Duration) {
+        self.pacer.heard(gateway, said, took);
+    }
 }
 
 impl Pacer {
@@ -63,17 +110,25 @@ impl Pacer {
         }
     }
 
-    /// Takes over from a runner whose last call was sent `ago`.
-    pub fn continue_after(&self, gateway: GatewayName, ago: Duration) {
+    /// Takes over from a runner whose last call counts as sent `ago` (negative: not yet).
+    pub fn continue_after(&self, gateway: GatewayName, ago: SignedDuration) {
         let mut state = self.lane(gateway).lock();
         let (now, gap) = (Instant::now(), state.gap());
-        state.next = now + gap.saturating_sub(ago);
+        state.next = match Duration::try_from(ago) {
+            Ok(ago) => now + gap.saturating_sub(ago),
+            Err(_) => now + gap + ago.unsigned_abs(),
+        };
     }
 
-    /// How long ago the last call was sent, if one was.
+    /// How long ago the last call counts as sent, if one was: a successor that keeps an even pace from then on meets no
+    /// window of one second that is full. Later than it was sent when the calls before it were bunched, even in the
+    /// future.
     #[must_use]
-    pub fn last_sent(&self, gateway: GatewayName) -> Option<Duration> {
-        self.lane(gateway).lock().taken.back().map(Instant::elapsed)
+    pub fn last_sent(&self, gateway: GatewayName) -> Option<SignedDuration> {
+        let last = self.lane(gateway).lock().counts_as_sent()?;
+        let now = Instant::now();
+        let (past, future) = (now.saturating_duration_since(last), last.saturating_duration_since(now));
+        Some(SignedDuration::try_from(past).ok()? - SignedDuration::try_from(future).ok()?)
     }
 
     /// Whether another piece of work may begin while `begun` are under way: few enough wait for their turn, and few
@@ -86,7 +141,12 @@ impl Pacer {
         begun < state.flying_max() && waiting < (state.rate / 8).max(4)
     }
 
-    /// Resolves when [`Pacer::has_room`] may have changed.
+    /// Whether everything begun has had its first turn: only then is the last turn taken the last.
+    pub(super) fn all_sent(&self, gateway: GatewayName) -> bool {
+        self.lane(gateway).lock().unsent == 0
+    }
+
+    /// Resolves when [`Pacer::has_room`] or [`Pacer::all_sent`] may have changed.
     pub async fn moved(&self, gateway: GatewayName) {
         self.lane(gateway).moved.notified().await;
     }
@@ -109,6 +169,7 @@ impl Lane {
             taken: VecDeque::new(),
             latency: FIRST_LATENCY,
             calling: 0,
+            unsent: 0,
             said: Vec::new(),
         };
         Lane { state: Mutex::new(state), moved: Notify::new() }
@@ -120,11 +181,15 @@ impl Lane {
     }
 }
 
+/// Between two calls, a two-hundredth longer than the pace says: what neighbouring calls may jitter.
+fn gap(pace: u64) -> Duration {
+    let even = Duration::from_nanos(1_000_000_000_000 / pace.max(1));
+    even + even / 200
+}
+
 impl State {
-    /// Between two calls, a two-hundredth longer than the pace says: what neighbouring calls may jitter.
     fn gap(&self) -> Duration {
-        let even = Duration::from_nanos(1_000_000_000_000 / self.pace.max(1));
-        even + even / 200
+        gap(self.pace)
     }
 
     /// The even slot of the next call.
@@ -149,6 +214,20 @@ impl State {
         self.taken.push_back(now);
         self.calling = self.calling.saturating_add(1);
         None
+    }
+
+    /// When the last call would have been sent at the latest by an even pace that leaves room for all taken turns. With n
+    /// turns since some call, the pace may go on for `rate` - n more before that call must be a second old.
+    fn counts_as_sent(&self) -> Option<Instant> {
+        let gap = gap(self.rate.saturating_mul(1_000));
+        let turns = u64::try_from(self.taken.len()).unwrap_or(u64::MAX);
+        let bound = |(at, before): (&Instant, u64)| {
+            let more = self.rate.saturating_add(before).saturating_sub(turns);
+            *at + (SECOND + SLACK).saturating_sub(gap.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX)))
+        };
+        let bounds = self.taken.iter().zip(0_u64..).map(bound).max()?;
+        let last = *self.taken.back()?;
+        Some(last.max(bounds.checked_sub(gap).unwrap_or(bounds)))
     }
 
     fn heard(&mut self, said: Said, took: Duration, now: Instant) {

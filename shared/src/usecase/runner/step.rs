@@ -109,8 +109,8 @@ async fn failed(charging: &Charging, context: &Context, subscription: Subscripti
         | ChargeError::Store(StoreError::Corrupt(_) | StoreError::TooLarge) => {
             tracing::error!(subscription = id, %error, "parked: an operator must look");
             match park::park(charging, context, &subscription.id, "unbillable").await {
-                Ok(()) => Moved::Stepped,
-                Err(_) => Moved::Idle,
+                Ok(true) => Moved::Stepped,
+                Ok(false) | Err(_) => Moved::Idle,
             }
         }
         ChargeError::NotFound

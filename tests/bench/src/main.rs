@@ -1,0 +1,146 @@
+//! `make bench`: every budget of the design, measured on this machine against a floor in the same run.
+//!
+//! Method: floors are interleaved with subjects (ABAB) and repeated; what is compared is processor time and memory of a
+//! process of one's own, read from the kernel, and counts taken at the wire, never in our own code; correctness is the
+//! gateway's ledger, not our tables. `BENCH_SLOW=1` spoils every subject, and then the program must fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    reason = "a measuring program: a panic is its answer, and figures are fractions"
+)]
+
+mod aws;
+mod bent;
+mod drive;
+mod lambda;
+mod law;
+mod model;
+mod process;
+mod report;
+mod roles;
+mod rows;
+mod seed;
+mod stripe;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use report::{Report, Row};
+use rows::Scale;
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+bench: the budgets, measured. usage: bench [--quick] [--out FILE] [ROW...]
+
+  ROW       counts (with cost), wall, cpu, memory, webhooks, handlers, spawn (all without one)
+  --quick   small numbers, to see that it works; the figures mean nothing
+  --out     where the JSON goes (default bench.json in the target directory; the table goes beside it as .md)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, role, spec] = arguments.as_slice()
+        && word == "role"
+    {
+        play(role, &serde_json::from_str(spec).expect("a role's specification is JSON"));
+        return ExitCode::SUCCESS;
+    }
+    let (mut scale, mut out, mut wanted) = (Scale { quick: false }, None, Vec::new());
+    let mut words = arguments.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => scale.quick = true,
+            "--out" => out = Some(PathBuf::from(words.next().expect("--out FILE"))),
+            "--help" => {
+                println!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            _ => wanted.push(word),
+        }
+    }
+    let report = runtime(2).block_on(measure(scale, &wanted));
+    finish(&report, &out.unwrap_or_else(beside))
+}
+
+/// `bench.json` in the target directory.
+fn beside() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    program.ancestors().nth(2).expect("it lies in target/<profile>").join("bench.json")
+}
+
+fn runtime(workers: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime")
+}
+
+/// The runtime of the functions: one thread.
+fn function_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn play(role: &str, spec: &Value) {
+    match role {
+        "emulator" => runtime(2).block_on(roles::emulator::run()),
+        "gateway" => function_runtime().block_on(roles::gateway::run(spec)),
+        "floor" => function_runtime().block_on(roles::floor::run(spec)),
+        "webhooks" => runtime(2).block_on(roles::webhooks::run(spec)),
+        "renewals" => function_runtime().block_on(roles::renewals::run(spec)),
+        _ => panic!("no role {role}"),
+    }
+}
+
+async fn measure(scale: Scale, wanted: &[String]) -> Report {
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    let mut about = about(scale);
+    let mut rows: Vec<Row> = Vec::new();
+    if wants("counts") {
+        rows.extend(rows::counts::rows(scale, &mut about).await);
+    }
+    if wants("wall") {
+        rows.extend(rows::wall::rows(scale).await);
+    }
+    if wants("cpu") {
+        rows.extend(rows::cpu::rows(scale).await);
+    }
+    if wants("memory") {
+        rows.extend(rows::memory::rows(scale).await);
+    }
+    if wants("webhooks") {
+        rows.extend(rows::webhooks::rows(scale, &mut about).await);
+    }
+    if wants("handlers") {
+        rows.extend(rows::handlers::rows(scale).await);
+    }
+    if wants("spawn") {
+        rows.extend(rows::spawn::rows(scale).await);
+    }
+    about["loadAfter"] = load();
+    Report { about, rows }
+}
+
+fn about(scale: Scale) -> Value {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let profile =
+        std::env::current_exe().ok().and_then(|p| Some(p.parent()?.file_name()?.to_string_lossy().into_owned()));
+    json!({ "profile": profile, "cores": cores, "quick": scale.quick, "spoiled": bent::spoiled(), "loadBefore": load() })
+}
+
+fn load() -> Value {
+    std::fs::read_to_string("/proc/loadavg").map_or(Value::Null, |text| json!(text.trim()))
+}
+
+fn finish(report: &Report, out: &Path) -> ExitCode {
+    let table = report.markdown();
+    println!("{table}\nabout: {}", report.about);
+    let written = std::fs::write(out, format!("{:#}\n", report.json()))
+        .and_then(|()| std::fs::write(out.with_extension("md"), &table));
+    if let Err(error) = written {
+        eprintln!("{}: {error}", out.display());
+        return ExitCode::FAILURE;
+    }
+    let missed = report.missed();
+    for row in &missed {
+        eprintln!("budget missed: {} ({})", row.what, row.id);
+    }
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
