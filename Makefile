@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam model package deploy
+.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam model crash-sweep package deploy
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -52,6 +52,9 @@ test-iam: ## The end-to-end suite with the emulator enforcing each function's ro
 
 model: ## Every interleaving of the charge protocol, and without each guard (DEEP=yes for a night)
 	DEEP=$(DEEP) cargo test --package model
+
+crash-sweep: ## A process death or a failed call at every step of a charge, and every pair of deaths
+	cargo test --package tests --test it flows::sweep -- --nocapture
 
 package: ## arm64 zips of the shipped profile in dist/, at most 3.5 MB each (FUNCTION=name builds one)
 	@$(STACK) package $(FUNCTION)
