@@ -4,7 +4,8 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam model simulate outage-drill bench package deploy
+.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam
+.PHONY: model simulate outage-drill crash-sweep bench package deploy
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -54,7 +55,13 @@ model: ## Every interleaving of the charge protocol, and without each guard (DEE
 	DEEP=$(DEEP) cargo test --package model
 
 simulate: ## The real use cases under virtual time and faults: SEEDS=10000 (300 without), FIRST=..., SEED=n replays one
-	cargo run --package simulation --bin simulate -- $(if $(SEED),seed=$(SEED),seeds=$(if $(SEEDS),$(SEEDS),300) first=$(if $(FIRST),$(FIRST),1))
+	cargo run --package simulation --profile simulation -- $(if $(SEED),seed=$(SEED) lines=400,seeds=$(if $(SEEDS),$(SEEDS),300) first=$(if $(FIRST),$(FIRST),1))
+
+outage-drill: ## Runs stop for forty simulated days across two month ends and start again; the gateways' ledger judges
+	cargo run --package simulation --profile simulation -- drill=1
+
+crash-sweep: ## A process death or a failed call at every step of a charge, and every pair of deaths
+	cargo test --package tests --test it flows::sweep -- --nocapture
 
 bench: ## Measure the budgets against floors; a table, and JSON in the target directory (ROWS="cpu wall" picks, QUICK=yes tries)
 	cargo build --profile measured -p functions -p bench-floor

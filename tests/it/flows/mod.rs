@@ -14,6 +14,7 @@ mod hostile;
 mod intents;
 mod late_declines;
 mod late_hints;
+mod mortal;
 mod operators;
 mod pace;
 mod resends;
