@@ -127,6 +127,6 @@ mod tests {
         let (subscription, cycle) = settled(5, now);
         let report = Report { index: billable.index, seq: billable.seq, n: None, answer, token: None };
         assert_eq!(settle(&subscription, Some(&cycle), &report, now), Ok(Settlement::Nothing));
-        assert!(body.len() > 1_500, "{}", body.len());
+        assert!(body.len() > 1_400, "{}", body.len());
     }
 }
