@@ -76,18 +76,29 @@ async fn pace(pacer: &Pacer) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn complaints_halve_the_pace_and_it_recovers() {
+async fn complaints_slow_the_pace_and_it_recovers() {
     let pacer = Pacer::new(100, 1);
     tokio::time::advance(2 * SECOND).await;
     for _ in 0..5 {
         call(&pacer, Duration::ZERO, Said::Slower).await;
     }
-    let halved = pace(&pacer).await;
-    assert!((50..=70).contains(&halved), "five complaints within a second count once: {halved}");
+    let slowed = pace(&pacer).await;
+    assert!((60..=72).contains(&slowed), "five complaints within a second count once: {slowed}");
     assert_eq!(pacer.said(G).iter().filter(|s| **s == Said::Slower).count(), 5);
     tokio::time::advance(6 * SECOND).await;
     let recovered = pace(&pacer).await;
     assert!((97..=101).contains(&recovered), "{recovered}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn complaints_that_go_on_slow_it_every_second() {
+    let (pacer, begin) = (Pacer::new(100, 1), Instant::now());
+    let mut last = 0;
+    while begin.elapsed() < 6 * SECOND {
+        call(&pacer, Duration::ZERO, Said::Slower).await;
+        last += u32::from(begin.elapsed() >= 5 * SECOND);
+    }
+    assert!(last <= 16, "{last} calls in the sixth second of complaints");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::cycle::State;
 use shared::store::{Commit, Key, Page, Query, Record, Store, StoreError, Write};
 use tokio::time::Instant;
 
@@ -48,7 +49,7 @@ impl Bent {
         Arc::new(Bent { inner, lag, spoiled: spoiled(), hoard, settled, last })
     }
 
-    /// Charges settled: commits with the row of a cycle.
+    /// Charges settled: commits that pay a cycle.
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }
@@ -104,8 +105,13 @@ impl Store for Bent {
             self.spoil(commit).await?;
         }
         self.inner.commit(commit).await?;
-        let settles = |write: &Write| matches!(write, Write::New(Record::Cycle(_)) | Write::Replace(Record::Cycle(_)));
-        if commit.writes.iter().any(settles) {
+        let pays = |write: &Write| match write {
+            Write::New(Record::Cycle(cycle)) | Write::Replace(Record::Cycle(cycle)) => {
+                matches!(cycle.state, State::Paid(_))
+            }
+            _ => false,
+        };
+        if commit.writes.iter().any(pays) {
             self.settled.fetch_add(1, Ordering::Relaxed);
             *self.last.lock().expect("whole") = Some(Instant::now());
         }

@@ -57,16 +57,18 @@ pub async fn run(charging: &Charging, course: &Course<'_>) -> Result<Run, Runner
     let ticked = run_billing::tick(charging.store.as_ref(), &relay, charging.random.as_ref(), now, 1).await;
     assert!(ticked.is_ok(), "the tick: {:?}", ticked.err());
     let (mut runners, mut hand_ons) = (FuturesUnordered::new(), 0);
-    let mut started = false;
-    while !started || course.store.settled() < course.charges || !runners.is_empty() {
-        started = true;
+    loop {
         tokio::select! {
+            biased;
             Some((message, delay)) = queue.recv() => {
                 hand_ons += u32::from(message.continued && delay.is_zero());
                 runners.push(one(charging, &relay, course, message, delay));
             }
-            Some(done) = runners.next(), if !runners.is_empty() => done?,
-            else => break,
+            // None when nobody works and nothing waits.
+            done = runners.next() => match done {
+                Some(done) => done?,
+                None => break,
+            }
         }
     }
     let last = course.store.settled_at().unwrap_or_else(Instant::now);

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 const HELP: &str = "\
 bench: the budgets, measured. usage: bench [--quick] [--out FILE] [ROW...]
 
-  ROW       counts (with cost), wall, cpu, memory, webhooks, handlers, spawn (all without one)
+  ROW       counts (with cost), wall, strain, cpu, memory, webhooks, handlers, spawn (all without one)
   --quick   small numbers, to see that it works; the figures mean nothing
   --out     where the JSON goes (default bench.json in the target directory; the table goes beside it as .md)";
 
@@ -98,6 +98,9 @@ async fn measure(scale: Scale, wanted: &[String]) -> Report {
     }
     if wants("wall") {
         rows.extend(rows::wall::rows(scale).await);
+    }
+    if wants("strain") {
+        rows.extend(rows::strain::rows(scale).await);
     }
     if wants("cpu") {
         rows.extend(rows::cpu::rows(scale).await);

@@ -3,7 +3,8 @@
 //!
 //! Invariants: no window of one second sees more calls than the rate; a turn is taken directly before sending, so a slow
 //! store cannot bunch calls up; a pause of the process is caught up by a tenth of a second's calls at most; being told to
-//! slow down halves the pace at most once a second, and it recovers in ten seconds; time is the runtime's own.
+//! slow down takes three eighths off the pace at most once a second, and every second in which nobody says so gives a
+//! tenth of the rate back; time is the runtime's own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +42,10 @@ struct State {
     rate: u64,
     /// Present pace in thousandths of a call per second; `rate` thousand when nobody complains.
     pace: u64,
-    adjusted: Instant,
+    /// Since when nobody complains, as far as the pace has not yet recovered for it.
+    quiet: Instant,
+    /// When the pace was last reduced.
+    slowed: Option<Instant>,
     /// The next even slot.
     next: Instant,
     /// The last `rate` turns.
@@ -164,7 +168,8 @@ impl Lane {
         let state = State {
             rate,
             pace: rate.saturating_mul(1_000),
-            adjusted: now,
+            quiet: now,
+            slowed: None,
             next: now,
             taken: VecDeque::new(),
             latency: FIRST_LATENCY,
@@ -237,11 +242,13 @@ impl State {
         }
         self.latency = (self.latency * 31 + took) / 32;
         self.said.push(said);
-        let complains = matches!(said, Said::Slower | Said::Outage);
-        if complains && now.duration_since(self.adjusted) >= SECOND {
+        if matches!(said, Said::Slower | Said::Outage) {
             self.recover(now);
-            self.pace = (self.pace / 2).max(1_000);
-            self.adjusted = now;
+            if self.slowed.is_none_or(|at| now.duration_since(at) >= SECOND) {
+                self.pace = (self.pace / 8 * 5).max(1_000);
+                self.slowed = Some(now);
+            }
+            self.quiet = now;
         }
     }
 
@@ -251,10 +258,10 @@ impl State {
         if self.pace >= full {
             return;
         }
-        let seconds = now.duration_since(self.adjusted).as_secs();
+        let seconds = now.duration_since(self.quiet).as_secs();
         if seconds > 0 {
             self.pace = self.pace.saturating_add(seconds.saturating_mul(self.rate.saturating_mul(100))).min(full);
-            self.adjusted += Duration::from_secs(seconds);
+            self.quiet += Duration::from_secs(seconds);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Scale, cost, planted};
+use super::{Scale, cost, planted, strain};
 use crate::aws::Stand;
 use crate::process::Process;
 use crate::report::Row;
@@ -41,11 +41,13 @@ const CHARGE_PATH: [&str; 4] = ["subscription", "subscription_cycle", "ops_audit
 pub async fn rows(scale: Scale, about: &mut Value) -> Vec<Row> {
     let stand = Stand::start(Value::Null).await;
     let counted = measure(&stand, "counts", scale.of(8_000, 800)).await;
+    let again = strain::again(&stand, "counts", counted.renewals).await;
     let idle = measure(&stand, "idle", 0).await;
     about["counts"] = json!({ "renewals": counted.renewals, "wire": counted.counts, "logBytes": counted.log_bytes });
     about["idleTick"] = json!({ "wire": idle.counts, "logBytes": idle.log_bytes });
     let mut rows = vec![requests(&counted), write_units(&counted), read_units(&counted)];
     rows.extend(cost::rows(&counted, &idle));
+    rows.extend(again);
     rows
 }
 

@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod handlers;
 pub mod memory;
 pub mod spawn;
+pub mod strain;
 pub mod wall;
 pub mod webhooks;
 

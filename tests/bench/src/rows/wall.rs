@@ -38,7 +38,7 @@ struct Outcome {
 fn modelled(runtime: &tokio::runtime::Runtime, rate: u32, seconds: u32, seed: u64) -> Outcome {
     runtime.block_on(async {
         let charges = rate * seconds;
-        let gateway = Arc::new(Modelled::new(Law::new(P50, P99, seed)));
+        let gateway = Arc::new(Modelled::new(Law::new(P50, P99, seed), None));
         let store = Bent::new(Arc::new(Lean::new(charges, begin())), LAG);
         let charging = charging(store.clone(), gateway.clone());
         let settings = Settings { window: None, toss_rate: rate, stripe_rate: rate, reserve: RESERVE, hold_factor: 0 };
