@@ -1,7 +1,8 @@
 //! What to do about a live attempt nobody answered for: look first, and only then settle, resend or give up.
 //!
 //! Invariants (design.md §5, step 4): an expired lease means *look up*, never *charge again*; nothing is resent
-//! outside the gateway's key window; absence takes two empty lookups one profile delay apart.
+//! outside the gateway's key window; absence takes two empty lookups one profile delay apart, both after the lease, when
+//! no send can still be on its way.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -53,6 +54,10 @@ pub fn after_lookup(
         Lookup::NotFound => {
             if may_resend {
                 return Ok(Next::Resend);
+            }
+            // A send may still be on its way: what is not there yet proves nothing.
+            if now < live.lease_until {
+                return Ok(Next::Look { doubt: seen, at: live.lease_until });
             }
             let delay = match doubt.heard {
                 Heard::Refusal => profile.absent_after_refusal,

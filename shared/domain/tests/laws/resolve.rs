@@ -143,7 +143,9 @@ proptest! {
     }
 
     #[test]
-    fn absence_takes_two_empty_lookups_a_profile_delay_apart(gateway in gateway(), heard in heard(), looks in lookups()) {
+    fn absence_takes_two_empty_lookups_a_profile_delay_apart_and_after_the_lease(
+        gateway in gateway(), heard in heard(), looks in lookups(),
+    ) {
         let (_, mut live) = in_flight(gateway);
         live = doubtful(&live, Doubt { heard, empty: 0, last_empty_at: None, looks: 0 });
         let profile = gateway.profile();
@@ -166,7 +168,12 @@ proptest! {
                 }
                 other => prop_assert!(false, "{:?}", other),
             }
-            first_empty = match found { None => first_empty.or(Some(now)), Some(false) => first_empty, Some(true) => None };
+            let counts = now >= live.lease_until;
+            first_empty = match found {
+                Some(true) => None,
+                None if counts => first_empty.or(Some(now)),
+                None | Some(false) => first_empty,
+            };
         }
     }
 
