@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::super::prepare::Put;
 use super::super::rows::WRITTEN_BY;
 use super::super::{Key, StoreError};
-use super::{Attributes, DynamoStore, fault, to_attributes};
+use super::attributes::to_attributes;
+use super::{Attributes, DynamoStore, fault};
 
 /// Bytes of a commit's hash that make the request token: 32 of the 36 characters allowed.
 const TOKEN_BYTES: usize = 16;
@@ -22,9 +23,9 @@ impl DynamoStore {
             .client
             .put_item()
             .table_name(self.physical(put.row.table))
-            .set_item(Some(to_attributes(&put.item)?))
             .condition_expression(condition(&put))
             .set_expression_attribute_values(condition_values(&put))
+            .set_item(Some(to_attributes(put.item)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
             Ok(_) => Ok(()),
@@ -33,23 +34,21 @@ impl DynamoStore {
     }
 
     pub(super) async fn put_all(&self, commit: &str, puts: Vec<Put>) -> Result<(), StoreError> {
-        let members = puts.iter().map(|put| self.member(put)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<Key> = puts.iter().map(|put| put.key.clone()).collect();
+        let members = puts.into_iter().map(|put| self.member(put)).collect::<Result<Vec<_>, _>>()?;
         let request = self.client.transact_write_items().set_transact_items(Some(members));
         match request.client_request_token(token(commit)).send().await {
             Ok(_) => Ok(()),
-            Err(error) => {
-                let keys: Vec<Key> = puts.into_iter().map(|put| put.key).collect();
-                after_transaction(commit, &keys, &error)
-            }
+            Err(error) => after_transaction(commit, &keys, &error),
         }
     }
 
-    fn member(&self, put: &Put) -> Result<TransactWriteItem, StoreError> {
+    fn member(&self, put: Put) -> Result<TransactWriteItem, StoreError> {
         let request = PutRequest::builder()
             .table_name(self.physical(put.row.table))
-            .set_item(Some(to_attributes(&put.item)?))
-            .condition_expression(condition(put))
-            .set_expression_attribute_values(condition_values(put))
+            .condition_expression(condition(&put))
+            .set_expression_attribute_values(condition_values(&put))
+            .set_item(Some(to_attributes(put.item)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(|_| StoreError::Unavailable("request not built".to_owned()))?;

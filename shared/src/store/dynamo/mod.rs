@@ -3,6 +3,7 @@
 //! Invariants: reads of rows are consistent, also behind an index; every write is a conditional whole-item put, so the
 //! functions need neither Scan nor UpdateItem nor DeleteItem; loops over pages and retries are bounded.
 
+mod attributes;
 mod commit;
 mod fault;
 mod read;
@@ -14,10 +15,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::prepare::prepare;
-use super::rows::{self, Item};
+use super::rows;
 use super::schema::{RowKey, Table};
 use super::selection::{PAGE_MAX, Selection};
 use super::{Commit, Key, Page, Query, Record, Store, StoreError};
+use attributes::to_item;
 
 /// Tables named `${stage}-<table>` behind one client. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,15 +45,6 @@ fn key_attributes(row: &RowKey) -> Attributes {
     let pk = ("pk".to_owned(), AttributeValue::S(row.pk.clone()));
     let sk = row.sk.as_ref().map(|sk| ("sk".to_owned(), AttributeValue::S(sk.clone())));
     [pk].into_iter().chain(sk).collect()
-}
-
-fn to_attributes(item: &Item) -> Result<Attributes, StoreError> {
-    serde_dynamo::aws_sdk_dynamodb_1::to_item(item).map_err(|_| StoreError::Corrupt("not storable".to_owned()))
-}
-
-fn to_item(table: Table, attributes: Attributes) -> Result<Item, StoreError> {
-    serde_dynamo::aws_sdk_dynamodb_1::from_item(attributes)
-        .map_err(|_| StoreError::Corrupt(format!("{}: unreadable row", table.name())))
 }
 
 #[async_trait]

@@ -9,7 +9,8 @@ use super::super::rows::{self, Item};
 use super::super::schema::{Index, RowKey, Table};
 use super::super::selection::{Position, Selection, Sort};
 use super::super::{Page, StoreError};
-use super::{Attributes, DynamoStore, fault, key_attributes, to_item};
+use super::attributes::to_item;
+use super::{Attributes, DynamoStore, fault, key_attributes};
 
 /// Keys of one BatchGetItem.
 const BATCH_MAX: usize = 100;
