@@ -8,6 +8,7 @@ mod gateway_intents;
 mod gateway_refunds;
 mod gateway_registration;
 mod gateway_script;
+mod gateway_statements;
 mod gateway_transport;
 mod gateway_webhook;
 mod pacer;

@@ -22,6 +22,7 @@ pub mod event;
 pub mod ids;
 pub mod method;
 pub mod money;
+pub mod movement;
 pub mod onboarding;
 pub mod plan;
 pub mod resolve;

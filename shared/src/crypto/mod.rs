@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::{Random, Vault, VaultError};
 use crate::secrets::formats::{self, DataKey};
-use crate::secrets::{SecretName, Secrets, SecretsError};
+use crate::secrets::parsed::Parsed;
+use crate::secrets::{SecretName, SecretVersions, Secrets, SecretsError};
 
 const KEY_DOMAIN: &[u8] = b"mindgarden-billing/data-key/v1\0";
 const TOKEN_DOMAIN: &[u8] = b"mindgarden-billing/token-hash/v1\0";
@@ -47,62 +48,72 @@ pub fn digest(text: &str) -> String {
 pub struct AesVault {
     secrets: Arc<dyn Secrets>,
     random: Arc<dyn Random>,
+    keys: Parsed<Vec<Key>>,
+}
+
+struct Key {
+    kid: String,
+    cipher: Aes256Gcm,
 }
 
 impl AesVault {
     #[must_use]
     pub fn new(secrets: Arc<dyn Secrets>, random: Arc<dyn Random>) -> AesVault {
-        AesVault { secrets, random }
+        AesVault { secrets, random, keys: Parsed::new(keys) }
     }
 
-    /// The keys with this id. An unknown id asks the secret store again before giving up.
-    async fn keys(&self, kid: &str) -> Result<Vec<DataKey>, VaultError> {
-        let named = |keys: Vec<DataKey>| keys.into_iter().filter(|k| k.kid == kid).collect::<Vec<_>>();
-        let known = self.secrets.get(SecretName::DataKey).await.and_then(|v| formats::data_keys(&v));
-        let known = named(known.map_err(unavailable)?);
-        if !known.is_empty() {
+    async fn known(&self) -> Result<Arc<Vec<Key>>, SecretsError> {
+        self.keys.of(&self.secrets.get(SecretName::DataKey).await?)
+    }
+
+    /// Keys among which those with this id are, if there are any. An unknown id asks the secret store again.
+    async fn keys(&self, kid: &str) -> Result<Arc<Vec<Key>>, SecretsError> {
+        let known = self.known().await?;
+        if known.iter().any(|key| key.kid == kid) {
             return Ok(known);
         }
-        let fresh = self.secrets.refresh(SecretName::DataKey).await.and_then(|v| formats::data_keys(&v));
-        Ok(named(fresh.map_err(unavailable)?))
+        self.keys.of(&self.secrets.refresh(SecretName::DataKey).await?)
     }
 }
 
 #[async_trait]
 impl Vault for AesVault {
     async fn seal(&self, plain: &str, aad: &str) -> Result<Sealed, VaultError> {
-        let keys = self.secrets.get(SecretName::DataKey).await.and_then(|v| formats::data_keys(&v));
-        let keys = keys.map_err(unavailable)?;
+        let keys = self.known().await.map_err(unavailable)?;
         let key = keys.first().ok_or(VaultError::Unavailable)?;
         let bits = self.random.bits().to_be_bytes();
         let nonce = bits.get(..NONCE_LEN).ok_or(VaultError::Unavailable)?;
         let payload = Payload { msg: plain.as_bytes(), aad: aad.as_bytes() };
-        let sealed = cipher(key).encrypt(Nonce::from_slice(nonce), payload).map_err(|_| VaultError::Unavailable)?;
+        let sealed = key.cipher.encrypt(Nonce::from_slice(nonce), payload).map_err(|_| VaultError::Unavailable)?;
         Ok(Sealed { kid: key.kid.clone(), data: STANDARD.encode([nonce, &sealed].concat()) })
     }
 
     async fn open(&self, sealed: &Sealed, aad: &str) -> Result<SecretString, VaultError> {
         let data = STANDARD.decode(&sealed.data).map_err(|_| VaultError::Refused)?;
         let (nonce, text) = data.split_at_checked(NONCE_LEN).ok_or(VaultError::Refused)?;
-        let keys = self.keys(&sealed.kid).await?;
-        if keys.is_empty() {
+        let keys = self.keys(&sealed.kid).await.map_err(unavailable)?;
+        let named = || keys.iter().filter(|key| key.kid == sealed.kid);
+        if named().next().is_none() {
             tracing::error!(kid = sealed.kid, "no data key with this id");
             return Err(VaultError::Unavailable);
         }
         // Two versions of the secret may carry the same id, so every key of that id is tried.
-        let opened = keys.iter().find_map(|key| {
+        let opened = named().find_map(|key| {
             let payload = Payload { msg: text, aad: aad.as_bytes() };
-            cipher(key).decrypt(Nonce::from_slice(nonce), payload).ok()
+            key.cipher.decrypt(Nonce::from_slice(nonce), payload).ok()
         });
         let plain = String::from_utf8(opened.ok_or(VaultError::Refused)?).map_err(|_| VaultError::Refused)?;
         Ok(SecretString::from(plain))
     }
 }
 
-fn cipher(key: &DataKey) -> Aes256Gcm {
-    let bytes: [u8; 32] =
-        Sha256::new().chain_update(KEY_DOMAIN).chain_update(key.key.expose_secret()).finalize().into();
-    Aes256Gcm::new(&bytes.into())
+fn keys(versions: &SecretVersions) -> Result<Vec<Key>, SecretsError> {
+    Ok(formats::data_keys(versions)?.into_iter().map(key).collect())
+}
+
+fn key(DataKey { kid, key }: DataKey) -> Key {
+    let bytes: [u8; 32] = Sha256::new().chain_update(KEY_DOMAIN).chain_update(key.expose_secret()).finalize().into();
+    Key { kid, cipher: Aes256Gcm::new(&bytes.into()) }
 }
 
 fn unavailable(error: SecretsError) -> VaultError {

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 mod json;
 pub mod keys;
 pub mod sandbox_clock;
+pub mod statements;
 pub mod stripe;
 pub mod toss;
 pub mod transport;

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod formats;
 mod gateway_keys;
 mod manager;
+pub mod parsed;
 #[cfg(test)]
 pub mod testing;
 

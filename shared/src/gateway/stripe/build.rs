@@ -5,6 +5,7 @@ use domain::charge::Billable;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::statements::Window;
 use super::super::transport::{self, Body, Call, segment};
 use super::super::{ApiKey, Charge, Find, REQUEST_VERSION, Refund};
 
@@ -131,6 +132,20 @@ pub(super) fn list_refunds(base: &str, key: &ApiKey, payment_id: &str, after: Op
     let mut query = vec![("payment_intent", payment_id), ("limit", PAGE)];
     query.extend(after.map(|id| ("starting_after", id)));
     get("stripe.refunds", base, &format!("/v1/refunds?{}", encoded(&query)), key)
+}
+
+/// Movements of our balance, newest first, with what each is about.
+pub(super) fn list_balance(base: &str, key: &ApiKey, window: &Window<'_>) -> Call {
+    let (from, until) = (window.from.as_second().to_string(), window.until.as_second().to_string());
+    let mut query = vec![
+        ("created[gte]", from.as_str()),
+        ("created[lt]", until.as_str()),
+        ("limit", PAGE),
+        ("expand[]", "data.source.payment_intent"),
+    ];
+    query.extend(window.after.map(|id| ("starting_after", id)));
+    let call = get("stripe.balance", base, &format!("/v1/balance_transactions?{}", encoded(&query)), key);
+    Call { timeout: transport::OTHER, ..call }
 }
 
 pub(super) fn refund(base: &str, key: &ApiKey, refund: &Refund<'_>) -> Call {

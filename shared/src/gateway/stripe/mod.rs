@@ -7,6 +7,7 @@ mod build;
 pub(super) mod codes;
 pub(super) mod methods;
 pub(super) mod read;
+mod statements;
 
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ impl Gateway for Stripe {
     }
 
     async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable> {
-        Ok(self.keys.versions().await?.into_iter().map(|key| key.version).collect())
+        Ok(self.keys.versions().await?.iter().map(|key| key.version.clone()).collect())
     }
 
     async fn set_up(&self, request: &SetUp<'_>) -> Result<SetUpAnswer, GatewayError> {

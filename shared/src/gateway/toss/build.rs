@@ -2,11 +2,14 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use domain::Date;
+use domain::calendar::zone;
 use domain::money::Currency;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use super::super::statements::Window;
 use super::super::transport::{self, Body, Call};
 use super::super::{ApiKey, Charge, REQUEST_VERSION, Refund};
 
@@ -95,6 +98,27 @@ pub(super) fn cancel(base: &str, key: &ApiKey, refund: &Refund<'_>) -> Call {
         refundable_amount: refund.refundable,
     };
     post("toss.cancel", transport::url(base, &path), key, &body, refund.idempotency_key)
+}
+
+/// Approvals and cancels of a window. Toss takes Seoul's time without an offset, to the second and both ends included.
+pub(super) fn transactions(base: &str, key: &ApiKey, window: &Window<'_>, limit: usize) -> Call {
+    let civil = |at: jiff::Timestamp| at.to_zoned(zone()).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let mut path = format!(
+        "/v1/transactions?startDate={}&endDate={}&limit={limit}",
+        transport::segment(&civil(window.from)),
+        transport::segment(&civil(window.until)),
+    );
+    if let Some(after) = window.after {
+        path.push_str("&startingAfter=");
+        path.push_str(&transport::segment(after));
+    }
+    bare("toss.transactions", Method::GET, transport::url(base, &path), key, transport::CHARGE)
+}
+
+/// What was sold on a civil day, with fees.
+pub(super) fn settlements(base: &str, key: &ApiKey, day: Date, page: u32, size: usize) -> Call {
+    let path = format!("/v1/settlements?startDate={day}&endDate={day}&dateType=soldDate&page={page}&size={size}");
+    bare("toss.settlements", Method::GET, transport::url(base, &path), key, transport::CHARGE)
 }
 
 /// Deletes a billing key.

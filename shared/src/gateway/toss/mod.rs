@@ -7,6 +7,7 @@ mod build;
 mod codes;
 mod issuers;
 mod read;
+mod statements;
 
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl Gateway for Toss {
     }
 
     async fn key_versions(&self) -> Result<Vec<String>, KeysUnavailable> {
-        Ok(self.keys.versions().await?.into_iter().map(|key| key.version).collect())
+        Ok(self.keys.versions().await?.iter().map(|key| key.version.clone()).collect())
     }
 
     async fn set_up(&self, request: &SetUp<'_>) -> Result<SetUpAnswer, GatewayError> {
