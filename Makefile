@@ -64,8 +64,8 @@ crash-sweep: ## A process death or a failed call at every step of a charge, and 
 	cargo test --package tests --test it flows::sweep -- --nocapture
 
 bench: ## Measure the budgets against floors; a table, and JSON in the target directory (ROWS="cpu wall" picks, QUICK=yes tries)
-	cargo build --profile measured -p functions -p bench-floor
-	cargo run --profile measured -p bench -- $(if $(QUICK),--quick) $(ROWS)
+	cargo build --profile measured -p functions -p bench-floor -p bench
+	target/measured/bench $(if $(QUICK),--quick) $(ROWS)
 
 package: ## arm64 zips of the shipped profile in dist/, at most 3.5 MB each (FUNCTION=name builds one)
 	@$(STACK) package $(FUNCTION)

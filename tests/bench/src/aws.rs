@@ -100,6 +100,10 @@ impl Stand {
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
             ("BILLING_SHARDS_QUEUE_URL", "http://127.0.0.1/billing-shards"),
+            ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
+            ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),
+            ("HOLD_FACTOR", "0"),
+            ("TRANSFER_ACCOUNT", ""),
             ("RUST_LOG", "info"),
         ]
         .map(|(name, value)| (name, value.to_owned()))

@@ -38,14 +38,16 @@ impl Process {
 
     /// The role's next line.
     pub async fn said(&mut self) -> Value {
+        let mut last = String::new();
         while let Some(line) = self.lines.next_line().await.expect("output reads") {
             if let Some(said) = line.strip_prefix(MARK) {
                 return serde_json::from_str(said).expect("a role speaks JSON");
             }
             let bytes = u64::try_from(line.len()).unwrap_or(0) + 1;
             self.logged = (self.logged.0 + bytes, self.logged.1 + 1);
+            last = line;
         }
-        panic!("a role ended without a word: {:?}", self.child.wait().await);
+        panic!("a role ended without a word: {:?}, after {last}", self.child.wait().await);
     }
 }
 

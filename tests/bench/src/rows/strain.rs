@@ -73,7 +73,7 @@ async fn degraded(charges: u32) -> (Vec<u64>, Vec<u64>, u64) {
     let lag = Lag { call: Duration::from_millis(5), transaction: Duration::from_millis(10) };
     let store = Bent::new(Arc::new(memory), lag);
     let charging = charging(store.clone(), gateway.clone());
-    let settings = Settings { window: None, toss_rate: RATE, stripe_rate: RATE, reserve: RESERVE };
+    let settings = Settings { window: None, toss_rate: RATE, stripe_rate: RATE, reserve: RESERVE, hold_factor: 0 };
     let course = Course { settings, slice: None, charges: u64::from(charges) * 999 / 1_000, store: &store };
     drive::run(&charging, &course).await.expect("the run ends");
     let refused = gateway.refused();
