@@ -8,13 +8,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::harness::var;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "onboarding_request",
     "tenant",
     "plan",
     "ops_payment_method",
     "subscription",
     "subscription_cycle",
+    "invoice",
+    "posting",
     "ops_audit_log",
     "webhook_inbox",
     "idempotency",

@@ -33,7 +33,7 @@ pub use fee::{Fee, fee};
 pub use invoiced::invoiced;
 pub use paid_out::{Payout, paid_out};
 pub use refunded::refunded;
-pub use summary::{Balance, Month, Untied};
+pub use summary::{About as Documented, Balance, Documented as Sums, Month};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
