@@ -279,8 +279,7 @@ async fn a_month_says_which_entry_does_not_tie() {
     let whole = summarise(&world.store, "2026-12").await.unwrap();
     assert_eq!((whole.month.entries, whole.complete, whole.month.ties()), (120, true, true), "more than one page");
     assert_eq!(summarise(&world.store, "2026-11").await.unwrap().month.entries, 0);
-    let (table, mut item) = world.store.dump().into_iter().find(|(table, _)| *table == "invoice").unwrap();
-    assert_eq!(table, "invoice");
+    let (_, mut item) = world.store.dump().into_iter().find(|(_, item)| item.contains_key("supplier")).unwrap();
     item.insert("total".to_owned(), 45_000.into());
     world.store.put_raw(shared::store::schema::Table::Invoice, item).unwrap();
     let changed = summarise(&world.store, "2026-12").await.unwrap().month;
