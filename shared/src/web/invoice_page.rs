@@ -17,13 +17,15 @@ const CSS: &str = "@page{size:A4;margin:18mm 16mm}\
     color:#111;background:#fff;margin:0 auto;max-width:178mm;padding:8mm 0;word-break:keep-all}\
     h1{font-size:20pt;letter-spacing:.3em;text-align:center;margin:0 0 2mm;padding-left:.3em}\
     .no{text-align:center;margin:0 0 7mm;color:#444}\
-    .parties{display:grid;grid-template-columns:1fr 1fr;gap:6mm;margin-bottom:6mm}\
+    .parties{display:grid;grid-template-columns:1fr 1fr;gap:6mm;align-items:start;margin-bottom:6mm}\
+    .parties table{margin:0}.facts{table-layout:fixed}.facts th{width:31mm}\
     table{width:100%;border-collapse:collapse;margin-bottom:6mm}\
     caption{text-align:left;font-weight:bold;padding-bottom:1.5mm}\
     th,td{border:.3mm solid #999;padding:1.6mm 2.4mm;text-align:left;vertical-align:top}\
     th{background:#f2f2f2;font-weight:600;white-space:nowrap}\
     .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
     tfoot td,tfoot th{font-weight:bold}\
+    td{overflow-wrap:anywhere}\
     .sum{font-size:12.5pt}\
     .note{color:#444;font-size:9pt;margin:0 0 1.5mm}\
     thead{display:table-header-group}tr{break-inside:avoid}\
@@ -82,7 +84,7 @@ fn facts(caption: &str, rows: &[(&str, String)]) -> String {
         .iter()
         .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escaped(name), escaped(value)))
         .collect();
-    format!("<table><caption>{}</caption><tbody>{rows}</tbody></table>", escaped(caption))
+    format!("<table class=\"facts\"><caption>{}</caption><tbody>{rows}</tbody></table>", escaped(caption))
 }
 
 fn lines(invoice: &Invoice) -> String {
