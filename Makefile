@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing test lint fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events test lint fmt test-unit test-sdk test-e2e test-iam
 .PHONY: model simulate outage-drill crash-sweep bench package deploy
 
 help: ## List the commands
@@ -27,6 +27,9 @@ token: ## Print a bearer token: ROLE=OPS_ADMIN, another OPS_* role, or ROLE=tena
 
 run-billing: ## Start a billing run and wait until it is DRAINED (AS_OF=2027-01-31T01:00:00Z travels in time)
 	@$(STACK) run-billing $(if $(AS_OF),--as-of $(AS_OF))
+
+replay-events: ## Send the events of a day to their consumers again: DAY=2027-01-31 (UTC), STAGE=prod on AWS
+	@$(STACK) replay-events $(DAY) $(if $(STAGE),--stage $(STAGE))
 
 test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
 

@@ -86,6 +86,8 @@ class Settings:
             "ChargeWindow": "off",
             "HoldFactor": "0",  # time travel makes every run a jump
             "TransferAccount": "SandboxBank|000-0000-0000|MindGarden",
+            "Supplier": "MindGarden|000-00-00000|Gardener|Seoul",  # a number nobody has
+            "TaxIssuer": "sandbox",
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",

@@ -166,6 +166,22 @@ def command_journey(settings, _arguments):
     journey.travel(variables["API_URL"], variables["SANDBOX_URL"], token, stripe)
 
 
+def command_replay_events(settings, arguments):
+    in_environment(settings)
+    import boto3
+
+    import cloud
+    import replay
+
+    if arguments.stage in (None, settings.stage):
+        variables, _ = _running(settings)
+        settings = replace(settings, emulator_port=urlsplit(variables["AWS_ENDPOINT_URL"]).port)
+        replay.replay(lambda service: cloud.aws(settings, service), settings.stage, settings.stack_name, arguments.day)
+    else:
+        session = boto3.Session(region_name=stack_settings.REGION)
+        replay.replay(session.client, arguments.stage, f"mindgarden-billing-{arguments.stage}", arguments.day)
+
+
 def command_e2e(settings, arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -233,6 +249,9 @@ def parser():
     command.add_argument("--application", help="application id, for the role applicant")
     command = add("run-billing", command_run_billing, "Start a billing run and wait until it is DRAINED.")
     command.add_argument("--as-of", help="the run's instant, RFC 3339, for example 2027-01-31T01:00:00Z")
+    command = add("replay-events", command_replay_events, "Send the events of a day to their consumers again.")
+    command.add_argument("day", help="a UTC day, YYYY-MM-DD")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")
     command.add_argument("filter", nargs="*", help="names of tests, as cargo test takes them")

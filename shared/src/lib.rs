@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod ports;
 pub mod secrets;
 pub mod store;
+pub mod tax_sandbox;
 pub mod telemetry;
 pub mod usecase;
 pub mod web;

@@ -90,10 +90,11 @@ pub enum VaultError {
 pub enum DeadQueue {
     FailedCharges,
     BillingShards,
+    Documents,
 }
 
 impl DeadQueue {
-    pub const ALL: [DeadQueue; 2] = [DeadQueue::FailedCharges, DeadQueue::BillingShards];
+    pub const ALL: [DeadQueue; 3] = [DeadQueue::FailedCharges, DeadQueue::BillingShards, DeadQueue::Documents];
 
     /// Name of the queue its messages came from, without the stage.
     #[must_use]
@@ -101,6 +102,7 @@ impl DeadQueue {
         match self {
             DeadQueue::FailedCharges => "failed-charges",
             DeadQueue::BillingShards => "billing-shards",
+            DeadQueue::Documents => "documents",
         }
     }
 
@@ -149,4 +151,53 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// When the queue does not answer: the message shows again.
     async fn delete(&self, queue: DeadQueue, letter: &DeadLetter) -> Result<(), QueueUnavailable>;
+}
+
+/// Who is told of events, each through a queue of its own. A consumer is idempotent by the event's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consumer {
+    /// Invoices, credit notes and the ledger.
+    Documents,
+}
+
+/// Sends events on. No rule: what goes where is decided by whoever calls.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Sends bodies to a consumer's queue, in order, and says of each whether the queue took it.
+    async fn send(&self, consumer: Consumer, bodies: &[String]) -> Vec<bool>;
+
+    /// Puts the keys of a row that does not read where an operator finds them.
+    ///
+    /// # Errors
+    /// When the queue does not take it: the row must come again.
+    async fn set_aside(&self, pk: &str, sk: &str) -> Result<(), QueueUnavailable>;
+}
+
+/// A tax document to issue. Nothing of it is for logs.
+#[derive(Clone, Copy)]
+pub struct TaxOrder<'a> {
+    /// Ours: issuing under it again is the same document.
+    pub own_number: &'a str,
+    pub kind: domain::tax::TaxKind,
+    pub invoice: &'a domain::invoice::Invoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaxIssuerError {
+    /// Nothing is known of the outcome; the same order may be sent again.
+    #[error("the issuing service is unavailable")]
+    Unavailable,
+    /// Another document was issued under this number.
+    #[error("the issuing service refused the document")]
+    Refused,
+}
+
+/// A service that issues tax documents (세금계산서, 현금영수증) and reports them to the tax office.
+#[async_trait]
+pub trait TaxIssuer: Send + Sync {
+    /// Issues the document and answers with its approval number; the same again for an order that was issued before.
+    ///
+    /// # Errors
+    /// When it does not answer, or the number stands for something else.
+    async fn issue(&self, order: &TaxOrder<'_>) -> Result<String, TaxIssuerError>;
 }

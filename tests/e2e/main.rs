@@ -5,6 +5,7 @@
 mod bad_input;
 mod cancel;
 mod crash;
+mod documents;
 mod harness;
 mod journey;
 mod months;

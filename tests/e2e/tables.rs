@@ -8,13 +8,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::harness::var;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "onboarding_request",
     "tenant",
     "plan",
     "ops_payment_method",
     "subscription",
     "subscription_cycle",
+    "invoice",
+    "posting",
     "ops_audit_log",
     "webhook_inbox",
     "idempotency",
@@ -62,9 +64,9 @@ pub async fn dump() -> Vec<String> {
 }
 
 /// A dump of a store that has come to rest: two equal ones this far apart. Gateways send their events when they like,
-/// so those of an earlier test may still arrive.
+/// so those of an earlier test may still arrive; and documents are written after the payments they are about.
 pub async fn quiet(apart: Duration) -> Vec<String> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(180);
     let mut last = dump().await;
     loop {
         tokio::time::sleep(apart).await;

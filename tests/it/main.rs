@@ -14,6 +14,7 @@ mod gateway_webhook;
 mod pacer;
 mod store_checks;
 mod store_conformance;
+mod store_document_checks;
 mod store_faults;
 mod store_list_checks;
 mod store_parity;

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use shared::store::{DynamoStore, MemoryStore};
 
 use crate::store_tables::{STAGE, config, embedded};
-use crate::{store_checks as rows, store_list_checks as lists};
+use crate::{store_checks as rows, store_document_checks as documents, store_list_checks as lists};
 
 /// The stack under test, when this run has one.
 fn stack() -> Option<DynamoStore> {
@@ -82,4 +82,8 @@ conformance!(
     lists::plan_versions_newest_first_and_on_sale,
     lists::runs_newest_first,
     lists::limits_are_bounded,
+    documents::documents_read_back_and_lie_beside_their_invoice,
+    documents::what_is_final_is_never_replaced,
+    documents::invoices_of_a_tenant_newest_first,
+    documents::postings_of_a_month_by_day,
 );

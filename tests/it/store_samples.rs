@@ -4,15 +4,21 @@ use domain::calendar::{Interval, Period};
 use domain::charge::{DeclineClass, Doubt, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::contact::Contact;
 use domain::cycle::{Attempt, Cycle, Outcome, State};
+use domain::document::Document;
 use domain::dunning::DunningCase;
 use domain::event::{Actor, Event, Fact};
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
+use domain::invoice::{
+    Buyer, Counter, CreditNote, CreditNoteId, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES, Supplier,
+};
+use domain::ledger::{self, Entry};
 use domain::method::{self, MaskedCard, PaymentMethod, Sealed};
 use domain::money::Money;
 use domain::onboarding::{self, Application, CheckItem, Consents, Tenant};
 use domain::plan::{Addon, Line, Plan, PlanSnapshot};
 use domain::run::Run;
 use domain::subscription::{Status, Subscription};
+use domain::tax::{Rail, TaxDocument};
 use domain::{Date, Timestamp};
 use serde_json::json;
 use shared::store::{Commit, Control, IdempotencyRow, InboxRow, Record, Write};
@@ -262,4 +268,75 @@ pub fn event(subject: &str, at: Timestamp) -> Event {
         reason: None,
         changes: fact.changes,
     }
+}
+
+/// The invoice of a subscription's cycle, issued at `issued_at`.
+pub fn invoice(subscription: &SubscriptionId, index: u32, issued_at: Timestamp) -> Invoice {
+    let billable = domain::charge::Billable { subscription: subscription.clone(), index, seq: 0 };
+    let line = |code: &str, amount| InvoiceLine { code: code.into(), name: "스탠다드".into(), amount };
+    Invoice {
+        id: InvoiceId::of(&billable),
+        number: format!("MG-2026-{index:06}"),
+        tenant_id: subscription.request().tenant(),
+        supplier: Supplier {
+            name: "마음정원".into(),
+            registration_number: "0000000000".into(),
+            representative: "정원".into(),
+            address: "서울".into(),
+        },
+        buyer: Buyer { name: "봄날".into(), registration_number: Some("1234567891".into()) },
+        plan: None,
+        period: Period { start: day("2026-12-01"), end: day("2027-01-01") },
+        lines: vec![line("standard", 99_000), line("ai_assistant", 33_000)],
+        supply: 120_000,
+        vat: 12_000,
+        total: 132_000,
+        currency: domain::money::Currency::KRW,
+        payment: PaidBy {
+            rail: Rail::Card,
+            gateway: GatewayName::Toss,
+            payment_id: "tviva20261201abc".into(),
+            brand: Some("신한".into()),
+            last4: Some("1234".into()),
+            on: day("2026-12-01"),
+        },
+        rules: RULES,
+        issued_at,
+        version: 0,
+    }
+}
+
+pub fn credit_note(invoice: &Invoice, refund_id: &str) -> CreditNote {
+    CreditNote {
+        id: CreditNoteId::of(refund_id).unwrap(),
+        invoice_id: invoice.id.clone(),
+        number: "MGC-2026-000001".into(),
+        refund_id: refund_id.into(),
+        supply: 10_000,
+        vat: 1_000,
+        total: 11_000,
+        refunded: 11_000,
+        currency: invoice.currency,
+        gateway: GatewayName::Toss,
+        payment_id: invoice.payment.payment_id.clone(),
+        origin: "operator".into(),
+        on: day("2026-12-02"),
+        rules: RULES,
+        issued_at: t(90_000),
+        version: 0,
+    }
+}
+
+/// Every kind of document about one invoice, and a counter.
+pub fn documents(invoice: &Invoice) -> [Document; 4] {
+    [
+        Document::Invoice(invoice.clone()),
+        Document::CreditNote(credit_note(invoice, &unique("rfd"))),
+        Document::Tax(TaxDocument::of(invoice, t(5)).unwrap()),
+        Document::Counter(Counter { last: 7, ..Counter::new(unique("MG-2026")) }),
+    ]
+}
+
+pub fn entry(invoice: &Invoice) -> Entry {
+    ledger::invoiced(invoice).unwrap()
 }

@@ -4,7 +4,7 @@
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`], [`settle`], [`resolve`],
-//! [`breaker`], [`run`], [`event`].
+//! [`breaker`], [`run`], [`event`], [`invoice`], [`tax`], [`document`], [`ledger`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -16,10 +16,13 @@ pub mod card;
 pub mod charge;
 pub mod contact;
 pub mod cycle;
+pub mod document;
 pub mod dunning;
 pub mod ending;
 pub mod event;
 pub mod ids;
+pub mod invoice;
+pub mod ledger;
 pub mod method;
 pub mod money;
 pub mod movement;
@@ -30,5 +33,6 @@ pub mod rest;
 pub mod run;
 pub mod settle;
 pub mod subscription;
+pub mod tax;
 
 pub use jiff::{Timestamp, civil::Date};

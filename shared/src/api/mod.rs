@@ -3,6 +3,7 @@
 //!
 //! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
 
+pub mod documents;
 pub mod operations;
 
 use domain::calendar::{Period, seoul_midnight};

@@ -6,6 +6,7 @@ use super::Role;
 
 const OPS: &[Role] = &[Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const ADMIN: &[Role] = &[Role::OpsAdmin];
+const FINANCE: &[Role] = &[Role::OpsAdmin, Role::OpsFinance];
 const PAYERS: &[Role] = &[Role::Tenant, Role::Applicant];
 const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
@@ -42,10 +43,15 @@ pub enum Route {
     ResolveAttempt,
     ListFailedCharges,
     RedriveFailedCharges,
+    GetInvoice,
+    ListInvoices,
+    IssueTaxDocument,
+    ExplainInvoice,
+    ShowLedger,
 }
 
 impl Route {
-    pub const ALL: [Route; 25] = [
+    pub const ALL: [Route; 30] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -71,6 +77,11 @@ impl Route {
         Route::ResolveAttempt,
         Route::ListFailedCharges,
         Route::RedriveFailedCharges,
+        Route::GetInvoice,
+        Route::ListInvoices,
+        Route::IssueTaxDocument,
+        Route::ExplainInvoice,
+        Route::ShowLedger,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -101,6 +112,11 @@ impl Route {
             Route::ResolveAttempt => (Method::POST, "/api/v1/ops/attempts/{orderId}/resolve", ADMIN),
             Route::ListFailedCharges => (Method::GET, "/api/v1/ops/failed-charges", OPS),
             Route::RedriveFailedCharges => (Method::POST, "/api/v1/ops/failed-charges/redrive", ADMIN),
+            Route::GetInvoice => (Method::GET, "/api/v1/billing/invoices/{id}", TENANT_OR_OPS),
+            Route::ListInvoices => (Method::GET, "/api/v1/billing/invoices", TENANT_OR_OPS),
+            Route::IssueTaxDocument => (Method::POST, "/api/v1/billing/invoices/{id}/issue", FINANCE),
+            Route::ExplainInvoice => (Method::GET, "/api/v1/billing/invoices/{id}/explain", TENANT_OR_OPS),
+            Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
         }
     }
 
@@ -150,7 +166,9 @@ mod tests {
     fn viewers_read_and_never_change() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
-            assert!(reads || !(route.permits(Role::OpsViewer) || route.permits(Role::OpsFinance)), "{route:?}");
+            assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
+            let money = [Route::IssueTaxDocument].contains(&route);
+            assert!(reads || route.permits(Role::OpsFinance) == money, "{route:?}: finance changes what is finance's");
         }
         assert!(!Route::StartRun.permits(Role::Tenant));
         assert!(!Route::DecideApplication.permits(Role::Applicant));

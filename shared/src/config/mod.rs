@@ -11,6 +11,7 @@ mod settings;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use domain::invoice::Supplier;
 use jiff::Timestamp;
 
 pub use clock::BillingClock;
@@ -23,11 +24,12 @@ use crate::gateway::sandbox_clock::{self, ClockNotSet};
 use crate::gateway::stripe::Stripe;
 use crate::gateway::toss::Toss;
 use crate::gateway::{ApiKeys, Gateways, transport};
-use crate::jobs::{Source, SqsDeadLetters, SqsHints, SqsShards};
-use crate::ports::{Clock, DeadLetters, Hints, Random, Shards, Vault};
+use crate::jobs::{Source, SqsDeadLetters, SqsHints, SqsOutbox, SqsShards};
+use crate::ports::{Clock, DeadLetters, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
 use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
+use crate::tax_sandbox::TaxSandbox;
 use crate::usecase::Charging;
 use crate::usecase::allowance::Unpaced;
 
@@ -134,14 +136,39 @@ impl Env {
         Arc::new(SqsShards::new(self.sqs(), self.settings.billing_shards_queue_url.clone()))
     }
 
-    /// Both dead-letter queues.
+    /// Sends events to the queues of their consumers.
+    ///
+    /// # Errors
+    /// When this function was not given what it needs.
+    pub fn outbox(&self) -> Result<Arc<dyn Outbox>, ConfigError> {
+        let unreadable = self.settings.unreadable_events_url.clone();
+        let unreadable = unreadable.ok_or(ConfigError::new("UNREADABLE_EVENTS_URL", "is missing"))?;
+        Ok(Arc::new(SqsOutbox::new(self.sqs(), self.settings.documents_queue_url.clone(), unreadable)))
+    }
+
+    /// Who sells.
+    ///
+    /// # Errors
+    /// When this function was not told.
+    pub fn supplier(&self) -> Result<Supplier, ConfigError> {
+        self.settings.supplier.clone().ok_or(ConfigError::new("SUPPLIER", "is missing"))
+    }
+
+    /// Whoever issues tax documents; `None` where people do it by hand.
+    #[must_use]
+    pub fn tax_issuer(&self) -> Option<Arc<dyn TaxIssuer>> {
+        self.settings.tax_sandbox.then(|| Arc::new(TaxSandbox::default()) as Arc<dyn TaxIssuer>)
+    }
+
+    /// All dead-letter queues.
     #[must_use]
     pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         let source = |url: &str, dead: &str| Source { url: url.to_owned(), dead_letters_url: dead.to_owned() };
         let s = &self.settings;
         let failed_charges = source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url);
         let billing_shards = source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url);
-        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards))
+        let documents = source(&s.documents_queue_url, &s.documents_dead_letters_url);
+        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards, documents))
     }
 
     /// Both gateways, over one HTTP client.

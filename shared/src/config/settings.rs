@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use domain::calendar::ChargeWindow;
+use domain::invoice::Supplier;
 
 /// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
 /// `main` prints errors with `Debug`.
@@ -94,6 +95,14 @@ pub struct Settings {
     pub billing_shards_queue_url: String,
     pub failed_charges_dead_letters_url: String,
     pub billing_shards_dead_letters_url: String,
+    pub documents_queue_url: String,
+    pub documents_dead_letters_url: String,
+    /// Where keys of events go that do not read; only the forwarder has it.
+    pub unreadable_events_url: Option<String>,
+    /// Who sells; only what writes documents has it.
+    pub supplier: Option<Supplier>,
+    /// Whether tax documents are issued by the sandbox; nobody issues them otherwise.
+    pub tax_sandbox: bool,
 }
 
 impl Settings {
@@ -131,6 +140,11 @@ impl Settings {
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
             failed_charges_dead_letters_url: required(read, "FAILED_CHARGES_DEAD_LETTERS_URL")?,
             billing_shards_dead_letters_url: required(read, "BILLING_SHARDS_DEAD_LETTERS_URL")?,
+            documents_queue_url: required(read, "DOCUMENTS_QUEUE_URL")?,
+            documents_dead_letters_url: required(read, "DOCUMENTS_DEAD_LETTERS_URL")?,
+            unreadable_events_url: read("UNREADABLE_EVENTS_URL").filter(|url| !url.is_empty()),
+            supplier: read("SUPPLIER").map(|text| supplier(&text)).transpose()?,
+            tax_sandbox: tax_sandbox(read, prod)?,
             stage,
         })
     }
@@ -174,6 +188,26 @@ fn transfer_account(text: &str) -> Result<Option<TransferAccount>, ConfigError> 
     }
 }
 
+/// `name|registration number|representative|address`, all of it printed on every invoice.
+fn supplier(text: &str) -> Result<Supplier, ConfigError> {
+    let wrong = ConfigError::new("SUPPLIER", "must be name|registration number|representative|address");
+    let parts: Vec<String> = text.split('|').map(|part| part.trim().to_owned()).collect();
+    let Ok([name, number, representative, address]) = <[String; 4]>::try_from(parts) else { return Err(wrong) };
+    let registration_number = domain::business_number::parse(&number).ok_or(wrong)?;
+    if [&name, &representative, &address].iter().any(|part| part.is_empty()) {
+        return Err(wrong);
+    }
+    Ok(Supplier { name, registration_number, representative, address })
+}
+
+fn tax_sandbox(read: Read<'_>, prod: bool) -> Result<bool, ConfigError> {
+    match read("TAX_ISSUER").as_deref() {
+        None | Some("by-hand") => Ok(false),
+        Some("sandbox") if !prod => Ok(true),
+        Some(_) => Err(ConfigError::new("TAX_ISSUER", "must be by-hand, or sandbox outside prod")),
+    }
+}
+
 fn hold_factor(text: &str) -> Result<u32, ConfigError> {
     let factor = text.parse().ok().filter(|n| (0..=1_000).contains(n));
     factor.ok_or(ConfigError::new("HOLD_FACTOR", "must be a whole number up to 1000; 0 holds no run"))
@@ -191,7 +225,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 17] = [
+    const LOCAL: [(&str, &str); 19] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -209,6 +243,8 @@ mod tests {
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
         ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://q/failed-charges-dlq"),
         ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://q/billing-shards-dlq"),
+        ("DOCUMENTS_QUEUE_URL", "http://q/documents"),
+        ("DOCUMENTS_DEAD_LETTERS_URL", "http://q/documents-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {
@@ -251,10 +287,23 @@ mod tests {
             ("TRANSFER_ACCOUNT", "Bank||Holder"),
             ("TOSS_RATE", "2.5"),
             ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
+            ("SUPPLIER", "Name|120-81-47521|Somebody"),
+            ("SUPPLIER", "Name|120-81-47522|Somebody|Seoul"),
+            ("SUPPLIER", "Name|120-81-47521||Seoul"),
+            ("TAX_ISSUER", "somebody"),
         ] {
             let shown = format!("{:?}", read(&[(name, Some(value))]).unwrap_err());
             assert!(shown.starts_with(&format!("configuration: {name} ")) && !shown.contains(value), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_supplier_has_four_parts_and_a_number_that_checks() {
+        let supplier = read(&[("SUPPLIER", Some("마음정원 | 120-81-47521 | 대표 | 서울"))]).unwrap().supplier.unwrap();
+        assert_eq!((supplier.name.as_str(), supplier.registration_number.as_str()), ("마음정원", "1208147521"));
+        let plain = read(&[]).unwrap();
+        assert_eq!((plain.supplier, plain.tax_sandbox), (None, false));
+        assert!(read(&[("TAX_ISSUER", Some("sandbox"))]).unwrap().tax_sandbox);
     }
 
     #[test]
@@ -279,6 +328,7 @@ mod tests {
             ("TIME_TRAVEL", "allowed"),
             ("SANDBOX_URL", "https://sandbox"),
             ("TOSS_API_BASE", "http://api.tosspayments.com"),
+            ("TAX_ISSUER", "sandbox"),
         ] {
             let changes: Vec<_> = [(name, Some(value))].into_iter().chain(prod.iter().copied()).collect();
             assert!(read(&changes).is_err(), "{name}");

@@ -24,18 +24,20 @@ pub struct SqsDeadLetters {
     client: Client,
     failed_charges: Source,
     billing_shards: Source,
+    documents: Source,
 }
 
 impl SqsDeadLetters {
     #[must_use]
-    pub fn new(client: Client, failed_charges: Source, billing_shards: Source) -> SqsDeadLetters {
-        SqsDeadLetters { client, failed_charges, billing_shards }
+    pub fn new(client: Client, failed_charges: Source, billing_shards: Source, documents: Source) -> SqsDeadLetters {
+        SqsDeadLetters { client, failed_charges, billing_shards, documents }
     }
 
     fn source(&self, queue: DeadQueue) -> &Source {
         match queue {
             DeadQueue::FailedCharges => &self.failed_charges,
             DeadQueue::BillingShards => &self.billing_shards,
+            DeadQueue::Documents => &self.documents,
         }
     }
 }

@@ -1,17 +1,21 @@
-//! Serving queue and schedule events, and sending to queues.
+//! Serving queue, stream and schedule events, and sending to queues.
 //!
 //! Invariants: a queue record is answered by itself (`ReportBatchItemFailures`), so one bad record never repeats its
 //! neighbours; a record that does not parse fails like any other and ends in the dead-letter queue; bodies are never
 //! logged; every failure leaves one log line with its causes.
 
 mod dead_letters;
+mod outbox;
 mod queue;
 mod runtime;
 mod schedule;
 mod sqs;
+mod stream;
 
 pub use dead_letters::{Source, SqsDeadLetters};
+pub use outbox::SqsOutbox;
 pub use queue::{SqsHints, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;
 pub use sqs::{Delivery, serve_sqs};
+pub use stream::serve_stream;

@@ -14,6 +14,7 @@ mod record;
 pub mod rows;
 pub mod schema;
 mod selection;
+pub mod stream;
 pub mod typed;
 
 pub use dynamo::DynamoStore;
@@ -22,8 +23,8 @@ pub use prepare::{COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX};
 pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
 pub use selection::PAGE_MAX;
 
-/// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions and events
-/// are never replaced, events come only through [`Commit::events`], and no row may hold a floating-point number: a
+/// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions,
+/// invoices, credit notes, postings and events are never replaced, events come only through [`Commit::events`], and no row may hold a floating-point number: a
 /// commit that tries is [`StoreError::Corrupt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
@@ -92,6 +93,18 @@ pub enum Query {
     /// In period order.
     CyclesOf {
         subscription: domain::ids::SubscriptionId,
+    },
+    /// The invoice, its credit notes and its tax document.
+    DocumentsOf {
+        invoice: domain::invoice::InvoiceId,
+    },
+    /// Newest first.
+    InvoicesOfTenant {
+        tenant: domain::ids::TenantId,
+    },
+    /// Ledger entries of a month (`YYYY-MM`), by day.
+    PostingsOf {
+        month: String,
     },
     /// Newest first.
     Runs,

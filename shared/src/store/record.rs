@@ -1,8 +1,11 @@
 //! The rows a store holds, and their keys.
 
 use domain::cycle::Cycle;
+use domain::document::Document;
 use domain::event::Event;
 use domain::ids::{MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::invoice::{CreditNoteId, InvoiceId};
+use domain::ledger::Entry;
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
@@ -31,6 +34,19 @@ pub enum Key {
         index: u32,
         seq: u32,
     },
+    Invoice(InvoiceId),
+    CreditNote {
+        invoice: InvoiceId,
+        id: CreditNoteId,
+    },
+    TaxDocument(InvoiceId),
+    /// Of a series of document numbers.
+    Counter(String),
+    Posting {
+        /// `YYYY-MM`.
+        month: String,
+        id: String,
+    },
     Run(RunId),
     Control(String),
     /// Caller, route and key, joined by `#`.
@@ -49,6 +65,8 @@ pub enum Record {
     Method(PaymentMethod),
     Subscription(Subscription),
     Cycle(Cycle),
+    Document(Document),
+    Posting(Entry),
     Run(Run),
     Control(Control),
     Idempotency(IdempotencyRow),
@@ -101,6 +119,13 @@ impl Record {
             Record::Method(m) => Key::Method { tenant: m.tenant_id.clone(), id: m.id.clone() },
             Record::Subscription(s) => Key::Subscription(s.id.clone()),
             Record::Cycle(c) => Key::Cycle { subscription: c.subscription_id.clone(), index: c.index, seq: c.seq },
+            Record::Document(Document::Invoice(d)) => Key::Invoice(d.id.clone()),
+            Record::Document(Document::CreditNote(d)) => {
+                Key::CreditNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
+            }
+            Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
+            Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
+            Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),

@@ -5,6 +5,7 @@
 //! only as that); an item that decodes has the key its content says; no floating-point number is ever stored.
 
 use domain::cycle::Cycle;
+use domain::document::Document;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -30,6 +31,9 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
             &[("id", "pk"), ("tenantId", "by_tenant_pk"), ("status", "by_status_pk"), ("dueAt", "due_sk")]
         }
         Table::Cycle => &[("subscriptionId", "pk")],
+        // The counters' partition is no invoice; what reads one does not ask for it.
+        Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
+        Table::Posting => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
         Table::Control => &[("name", "pk")],
@@ -50,6 +54,8 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Method(row) => row.version,
         Record::Subscription(row) => row.version,
         Record::Cycle(row) => row.version,
+        Record::Document(row) => row.version(),
+        Record::Posting(row) => row.version,
         Record::Run(row) => row.version,
         Record::Control(row) => row.version,
         Record::Idempotency(row) => row.version,
@@ -104,6 +110,9 @@ fn index(record: &Record, item: &mut Item) {
                 set(Index::Due.pk(), row.due_partition());
             }
         }
+        Record::Document(Document::Invoice(row)) => {
+            set(Index::ByTenant.sk(), time_then(row.issued_at, row.id.as_str()));
+        }
         Record::Run(row) => {
             set(Index::ByStart.pk(), RUN.to_owned());
             set(Index::ByStart.sk(), time_then(row.started_at, row.id.as_str()));
@@ -114,6 +123,8 @@ fn index(record: &Record, item: &mut Item) {
         Record::Plan(_)
         | Record::Tenant(_)
         | Record::Cycle(_)
+        | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
+        | Record::Posting(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_) => {}
@@ -128,6 +139,8 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Method(row) => object(row),
         Record::Subscription(row) => object(row),
         Record::Cycle(row) => object(row),
+        Record::Document(row) => object(row),
+        Record::Posting(row) => object(row),
         Record::Run(row) => object(row),
         Record::Control(row) => object(row),
         Record::Idempotency(row) => object(row),
@@ -178,6 +191,8 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Method => read(item).map(Record::Method),
         Table::Subscription => read(item).map(Record::Subscription),
         Table::Cycle => read::<Cycle>(item).map(Record::Cycle),
+        Table::Invoice => read(item).map(Record::Document),
+        Table::Posting => read(item).map(Record::Posting),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),

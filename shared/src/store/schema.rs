@@ -16,6 +16,8 @@ pub enum Table {
     Method,
     Subscription,
     Cycle,
+    Invoice,
+    Posting,
     AuditLog,
     Inbox,
     Idempotency,
@@ -24,13 +26,15 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 13] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
         Table::Method,
         Table::Subscription,
         Table::Cycle,
+        Table::Invoice,
+        Table::Posting,
         Table::AuditLog,
         Table::Inbox,
         Table::Idempotency,
@@ -48,6 +52,8 @@ impl Table {
             Table::Method => "ops_payment_method",
             Table::Subscription => "subscription",
             Table::Cycle => "subscription_cycle",
+            Table::Invoice => "invoice",
+            Table::Posting => "posting",
             Table::AuditLog => "ops_audit_log",
             Table::Inbox => "webhook_inbox",
             Table::Idempotency => "idempotency",
@@ -59,7 +65,7 @@ impl Table {
     /// Whether the table has a sort key `sk`.
     #[must_use]
     pub fn sorted(self) -> bool {
-        matches!(self, Table::Plan | Table::Method | Table::Cycle | Table::AuditLog)
+        matches!(self, Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog)
     }
 
     #[must_use]
@@ -69,9 +75,10 @@ impl Table {
             Table::Plan => &[Index::OnSale],
             Table::Method => &[Index::ByToken],
             Table::Subscription => &[Index::ByTenant, Index::ByStatus, Index::Due],
+            Table::Invoice => &[Index::ByTenant],
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
-            Table::Tenant | Table::Cycle | Table::Inbox | Table::Idempotency | Table::Control => &[],
+            Table::Tenant | Table::Cycle | Table::Posting | Table::Inbox | Table::Idempotency | Table::Control => &[],
         }
     }
 
@@ -147,6 +154,10 @@ impl Index {
 pub(super) const ON_SALE: &str = "ON_SALE";
 /// The one partition of [`Index::ByStart`]: one row a day.
 pub(super) const RUN: &str = "RUN";
+/// The partition of the counters of number series, beside the documents they number.
+const COUNTERS: &str = "counter";
+/// Sort key of an invoice's tax document.
+const TAX: &str = "tax";
 /// Partitions of the audit log per day. Stored keys depend on it.
 const LOG_SHARDS: u32 = 4;
 
@@ -170,6 +181,11 @@ impl RowKey {
             Key::Cycle { subscription, index, seq } => {
                 (Table::Cycle, subscription.to_string(), Some(format!("{index:06}#{seq:04}")))
             }
+            Key::Invoice(id) => (Table::Invoice, id.to_string(), Some(id.to_string())),
+            Key::CreditNote { invoice, id } => (Table::Invoice, invoice.to_string(), Some(id.to_string())),
+            Key::TaxDocument(invoice) => (Table::Invoice, invoice.to_string(), Some(TAX.to_owned())),
+            Key::Counter(series) => (Table::Invoice, COUNTERS.to_owned(), Some(series.clone())),
+            Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
             Key::Run(id) => (Table::Run, id.to_string(), None),
             Key::Control(name) => (Table::Control, name.clone(), None),
             Key::Idempotency(key) => (Table::Idempotency, key.clone(), None),

@@ -81,6 +81,9 @@ impl Selection {
             }
             Query::SubscriptionsDue { partition, .. } => (Table::Subscription, Some(Index::Due), partition.clone()),
             Query::CyclesOf { subscription } => (Table::Cycle, None, subscription.to_string()),
+            Query::DocumentsOf { invoice } => (Table::Invoice, None, invoice.to_string()),
+            Query::InvoicesOfTenant { tenant } => (Table::Invoice, Some(Index::ByTenant), tenant.to_string()),
+            Query::PostingsOf { month } => (Table::Posting, None, month.clone()),
             Query::Runs => (Table::Run, Some(Index::ByStart), RUN.to_owned()),
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
         };
@@ -88,7 +91,10 @@ impl Selection {
             Query::SubscriptionsDue { until, .. } => Some(until.as_millisecond()),
             _ => None,
         };
-        let newest_first = matches!(query, Query::PlanVersions { .. } | Query::Runs | Query::EventsOf { .. });
+        let newest_first = matches!(
+            query,
+            Query::PlanVersions { .. } | Query::InvoicesOfTenant { .. } | Query::Runs | Query::EventsOf { .. }
+        );
         Selection { table, index, pk, until, newest_first }
     }
 

@@ -2,8 +2,11 @@
 //! [`StoreError::Corrupt`], never a panic and never absence.
 
 use domain::cycle::Cycle;
+use domain::document::{Document, File};
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::invoice::InvoiceId;
+use domain::ledger::Entry;
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
@@ -43,6 +46,8 @@ rows!(
     Method(PaymentMethod),
     Subscription(Subscription),
     Cycle(Cycle),
+    Document(Document),
+    Posting(Entry),
     Run(Run),
     Control(Control),
     Idempotency(IdempotencyRow),
@@ -139,6 +144,23 @@ pub async fn cycle(
     seq: u32,
 ) -> Result<Option<Cycle>, StoreError> {
     get(store, &Key::Cycle { subscription: subscription.clone(), index, seq }).await
+}
+
+/// An invoice with its credit notes and its tax document, as one consistent read sees them; none without the invoice.
+///
+/// # Errors
+/// As [`Store::query`].
+pub async fn file(store: &dyn Store, invoice: &InvoiceId) -> Result<Option<File>, StoreError> {
+    let query = Query::DocumentsOf { invoice: invoice.clone() };
+    let (mut documents, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let (page, next) = list::<Document>(store, &query, super::PAGE_MAX, cursor.as_deref()).await?;
+        documents.extend(page);
+        cursor = next;
+        if cursor.is_none() {
+            return Ok(File::of(documents));
+        }
+    }
 }
 
 /// # Errors

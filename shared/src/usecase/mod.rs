@@ -14,7 +14,11 @@ pub mod daily_limit;
 pub mod dead_letters;
 pub mod decide_application;
 pub mod delete_method;
+pub mod explain_invoice;
+pub mod forward_events;
 pub mod hold_run;
+pub mod issue_tax_document;
+pub mod month_summary;
 pub mod owner;
 pub mod park;
 pub mod payment_guide;
@@ -33,6 +37,7 @@ pub mod stamp;
 pub mod start_run;
 pub mod submit_application;
 pub mod switch;
+pub mod write_documents;
 
 use std::sync::Arc;
 

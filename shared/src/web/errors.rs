@@ -5,7 +5,7 @@ use domain::subscription::StartRefused;
 
 use super::ApiError;
 use crate::gateway::GatewayError;
-use crate::ports::QueueUnavailable;
+use crate::ports::{QueueUnavailable, TaxIssuerError};
 use crate::store::StoreError;
 use crate::usecase::approve_run::ApproveRunError;
 use crate::usecase::change_method::ChangeError;
@@ -14,6 +14,7 @@ use crate::usecase::create_subscription::CreateError;
 use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
 use crate::usecase::delete_method::DeleteError;
+use crate::usecase::issue_tax_document::IssueError;
 use crate::usecase::owner::OwnerError;
 use crate::usecase::payment_guide::GuideError;
 use crate::usecase::register_method::RegisterError;
@@ -234,6 +235,21 @@ impl From<GuideError> for ApiError {
             }
             GuideError::BadCursor => StoreError::BadCursor.into(),
             GuideError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(e: IssueError) -> Self {
+        match e {
+            IssueError::NotFound => ApiError::not_found(),
+            IssueError::Issuer(TaxIssuerError::Refused) => ApiError::conflict(
+                "tax_document_refused",
+                "The issuing service refused the document; look at it there.",
+            ),
+            IssueError::Issuer(e @ TaxIssuerError::Unavailable) => ApiError::unavailable(e),
+            IssueError::Calendar(e) => ApiError::internal(e),
+            IssueError::Store(e) => e.into(),
         }
     }
 }

@@ -93,7 +93,7 @@ fn list(rows: &[(&str, String)]) -> String {
     format!("<dl>{rows}</dl>")
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -109,7 +109,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// `44,000 KRW`, `1,234.56 USD`.
-fn money(money: Money) -> String {
+pub(super) fn money(money: Money) -> String {
     let digits = usize::from(money.currency.exponent());
     let minor = format!("{:0>width$}", money.amount.unsigned_abs(), width = digits.saturating_add(1));
     let (whole, rest) = minor.split_at(minor.len().saturating_sub(digits));

@@ -99,6 +99,8 @@ impl Stand {
             ("WEBHOOK_ALLOWED_IPS", ""),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
+            ("DOCUMENTS_QUEUE_URL", "http://127.0.0.1/documents"),
+            ("DOCUMENTS_DEAD_LETTERS_URL", "http://127.0.0.1/documents-dlq"),
             ("BILLING_SHARDS_QUEUE_URL", "http://127.0.0.1/billing-shards"),
             ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
             ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),

@@ -8,6 +8,7 @@ mod ceilings;
 mod changing_cards;
 mod charging;
 mod deleting;
+mod documents;
 mod frozen;
 mod guides;
 mod hostile;

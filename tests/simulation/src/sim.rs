@@ -276,7 +276,12 @@ fn counted(mut record: Record) -> Record {
         Record::Cycle(row) => row.version += 1,
         Record::Run(row) => row.version += 1,
         Record::Control(row) => row.version += 1,
-        Record::Idempotency(_) | Record::Inbox(_) | Record::Plan(_) | Record::Event(_) => {}
+        Record::Document(_)
+        | Record::Posting(_)
+        | Record::Idempotency(_)
+        | Record::Inbox(_)
+        | Record::Plan(_)
+        | Record::Event(_) => {}
     }
     record
 }

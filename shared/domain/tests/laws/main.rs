@@ -5,6 +5,7 @@
 mod books;
 mod calendar;
 mod cancelling;
+mod documents;
 mod dunning;
 mod fixtures;
 mod gateway;

@@ -1,0 +1,163 @@
+//! The ledger: double entry, derived from what happened. Each rule turns one event into one balanced entry and has a
+//! file of its own.
+//!
+//! Invariants: the postings of an entry sum to zero, in one currency; an entry's id derives from its source, so deriving
+//! it again finds it; entries are never changed. A debit is positive, a credit negative.
+//!
+//! Accounts and what moves them:
+//! | account | debit | credit |
+//! | --- | --- | --- |
+//! | receivable | invoiced | paid |
+//! | gateway clearing | captured | refunded, fee, paid out |
+//! | revenue | – | invoiced, without VAT |
+//! | VAT payable | refunded, VAT of a fee | invoiced |
+//! | refunds | refunded, without VAT | – |
+//! | fees | a gateway's fee, without VAT | – |
+//! | bank | paid out by a gateway | – |
+
+mod captured;
+mod fee;
+mod invoiced;
+mod paid_out;
+mod refunded;
+mod summary;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::charge::GatewayName;
+use crate::money::Currency;
+
+pub use captured::captured;
+pub use fee::{Fee, fee};
+pub use invoiced::invoiced;
+pub use paid_out::{Payout, paid_out};
+pub use refunded::refunded;
+pub use summary::{About as Documented, Balance, Documented as Sums, Month};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Account {
+    /// What tenants owe us.
+    Receivable,
+    /// What a gateway holds for us.
+    GatewayClearing,
+    Revenue,
+    VatPayable,
+    /// Revenue given back, kept apart from revenue.
+    Refunds,
+    /// What gateways charge us.
+    Fees,
+    Bank,
+}
+
+impl Account {
+    pub const ALL: [Account; 7] = [
+        Account::Receivable,
+        Account::GatewayClearing,
+        Account::Revenue,
+        Account::VatPayable,
+        Account::Refunds,
+        Account::Fees,
+        Account::Bank,
+    ];
+}
+
+/// Which rule made an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Source {
+    Invoiced,
+    Captured,
+    Refunded,
+    Fee,
+    PaidOut,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Source::Invoiced => "invoiced",
+            Source::Captured => "captured",
+            Source::Refunded => "refunded",
+            Source::Fee => "fee",
+            Source::PaidOut => "paid_out",
+        }
+    }
+}
+
+/// One side of an entry, minor units: a debit is positive, a credit negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    pub account: Account,
+    pub amount: i64,
+}
+
+/// One event in the books.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// `YYYY-MM`, of `on`.
+    pub month: String,
+    /// `<on>#<rule>#<what it is about>`: sorts by day.
+    pub id: String,
+    /// Seoul date it is booked under.
+    pub on: Date,
+    pub source: Source,
+    /// The invoice it belongs to, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<String>,
+    pub gateway: GatewayName,
+    pub currency: Currency,
+    pub postings: Vec<Posting>,
+    pub version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    #[error("an entry that does not balance")]
+    Unbalanced,
+}
+
+/// What an entry is about, besides its postings.
+struct About<'a> {
+    source: Source,
+    on: Date,
+    of: &'a str,
+    invoice: Option<&'a str>,
+    gateway: GatewayName,
+    currency: Currency,
+}
+
+/// The one way an entry is made. Postings of nothing are left out.
+fn entry(about: About<'_>, postings: &[(Account, i64)]) -> Result<Entry, LedgerError> {
+    let sum = postings.iter().map(|(_, amount)| i128::from(*amount)).sum::<i128>();
+    if sum != 0 {
+        return Err(LedgerError::Unbalanced);
+    }
+    let posting = |(account, amount): &(Account, i64)| Posting { account: *account, amount: *amount };
+    Ok(Entry {
+        month: month_of(about.on),
+        id: format!("{}#{}#{}", about.on, about.source.as_str(), about.of),
+        on: about.on,
+        source: about.source,
+        invoice: about.invoice.map(str::to_owned),
+        gateway: about.gateway,
+        currency: about.currency,
+        postings: postings.iter().map(posting).filter(|p| p.amount != 0).collect(),
+        version: 0,
+    })
+}
+
+/// `YYYY-MM`.
+#[must_use]
+pub fn month_of(on: Date) -> String {
+    format!("{:04}-{:02}", on.year(), on.month())
+}
+
+/// Reads `YYYY-MM`; `None` for anything else.
+#[must_use]
+pub fn parse_month(text: &str) -> Option<String> {
+    let day: Date = format!("{text}-01").parse().ok()?;
+    (month_of(day) == text).then(|| text.to_owned())
+}
