@@ -9,6 +9,7 @@ mod harness;
 mod journey;
 mod months;
 mod operations;
+mod refunds;
 mod schedule;
 mod tables;
 mod tenant;

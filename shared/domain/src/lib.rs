@@ -3,7 +3,7 @@
 //! Invariants of the crate: no I/O, no clock, no randomness, no floating point; time, ids and tokens are
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
-//! [`cycle`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`], [`settle`], [`resolve`],
+//! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`], [`settle`], [`resolve`],
 //! [`breaker`], [`run`], [`event`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -16,6 +16,7 @@ pub mod card;
 pub mod charge;
 pub mod contact;
 pub mod cycle;
+pub mod dispute;
 pub mod dunning;
 pub mod ending;
 pub mod event;
@@ -24,6 +25,7 @@ pub mod method;
 pub mod money;
 pub mod onboarding;
 pub mod plan;
+pub mod refund;
 pub mod resolve;
 pub mod rest;
 pub mod run;

@@ -4,6 +4,7 @@
 //! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
 
 pub mod operations;
+pub mod refunds;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;
@@ -15,6 +16,7 @@ use domain::plan::{Line, Plan};
 use domain::run::Run;
 use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
+use refunds::{DisputeBody, RefundBody};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -271,6 +273,9 @@ pub struct CycleBody {
     currency: domain::money::Currency,
     attempts: Vec<AttemptBody>,
     refunded: i64,
+    refunds: Vec<RefundBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispute: Option<DisputeBody>,
 }
 
 #[derive(Serialize)]
@@ -313,6 +318,8 @@ fn cycle_body(subscription: &Subscription, cycle: Cycle) -> CycleBody {
     let mut body =
         empty_cycle(cycle.index, cycle.seq, cycle.period, cycle.state.as_str(), cycle.lines.clone(), cycle.amount);
     body.refunded = cycle.refunded;
+    body.refunds = RefundBody::all(&cycle);
+    body.dispute = cycle.dispute.as_ref().map(DisputeBody::from);
     body.attempts = cycle.attempts.iter().map(|a| attempt_body(subscription, &cycle, a)).collect();
     body.attempts.extend(live_body(subscription, cycle.index, cycle.seq));
     body
@@ -339,6 +346,8 @@ fn empty_cycle(
         currency: amount.currency,
         attempts: Vec::new(),
         refunded: 0,
+        refunds: Vec::new(),
+        dispute: None,
     }
 }
 

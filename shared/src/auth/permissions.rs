@@ -6,6 +6,7 @@ use super::Role;
 
 const OPS: &[Role] = &[Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const ADMIN: &[Role] = &[Role::OpsAdmin];
+const FINANCE: &[Role] = &[Role::OpsAdmin, Role::OpsFinance];
 const PAYERS: &[Role] = &[Role::Tenant, Role::Applicant];
 const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
@@ -32,6 +33,8 @@ pub enum Route {
     GetSubscription,
     ListSubscriptions,
     ListCycles,
+    RefundPayment,
+    ApproveRefund,
     StartRun,
     ListRuns,
     ApproveRun,
@@ -45,7 +48,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 25] = [
+    pub const ALL: [Route; 27] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -61,6 +64,8 @@ impl Route {
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
+        Route::RefundPayment,
+        Route::ApproveRefund,
         Route::StartRun,
         Route::ListRuns,
         Route::ApproveRun,
@@ -91,6 +96,12 @@ impl Route {
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
+            Route::RefundPayment => {
+                (Method::POST, "/api/v1/billing/subscriptions/{id}/cycles/{index}/refunds", FINANCE)
+            }
+            Route::ApproveRefund => {
+                (Method::POST, "/api/v1/billing/subscriptions/{id}/cycles/{index}/refunds/{refundId}/approve", FINANCE)
+            }
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
             Route::ApproveRun => (Method::POST, "/api/v1/ops/runs/{id}/approve", ADMIN),
@@ -147,10 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn viewers_read_and_never_change() {
+    fn viewers_read_and_never_change_and_finance_changes_money_only() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
-            assert!(reads || !(route.permits(Role::OpsViewer) || route.permits(Role::OpsFinance)), "{route:?}");
+            let money = matches!(route, Route::RefundPayment | Route::ApproveRefund);
+            assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
+            assert!(reads || money == route.permits(Role::OpsFinance), "{route:?}");
         }
         assert!(!Route::StartRun.permits(Role::Tenant));
         assert!(!Route::DecideApplication.permits(Role::Applicant));

@@ -71,7 +71,8 @@ impl Table {
             Table::Subscription => &[Index::ByTenant, Index::ByStatus, Index::Due],
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
-            Table::Tenant | Table::Cycle | Table::Inbox | Table::Idempotency | Table::Control => &[],
+            Table::Cycle => &[Index::RefundDue],
+            Table::Tenant | Table::Inbox | Table::Idempotency | Table::Control => &[],
         }
     }
 
@@ -92,6 +93,7 @@ pub enum Index {
     Due,
     BySubject,
     ByStart,
+    RefundDue,
 }
 
 impl Index {
@@ -105,6 +107,7 @@ impl Index {
             Index::Due => "due",
             Index::BySubject => "by_subject",
             Index::ByStart => "by_start",
+            Index::RefundDue => "refund_due",
         }
     }
 
@@ -119,6 +122,7 @@ impl Index {
             Index::Due => "due_pk",
             Index::BySubject => "by_subject_pk",
             Index::ByStart => "by_start_pk",
+            Index::RefundDue => "refund_due_pk",
         }
     }
 
@@ -133,13 +137,14 @@ impl Index {
             Index::Due => "due_sk",
             Index::BySubject => "by_subject_sk",
             Index::ByStart => "by_start_sk",
+            Index::RefundDue => "refund_due_sk",
         }
     }
 
     /// Whether the sort key is a number (epoch milliseconds) rather than text.
     #[must_use]
     pub fn numeric(self) -> bool {
-        self == Index::Due
+        matches!(self, Index::Due | Index::RefundDue)
     }
 }
 

@@ -80,12 +80,13 @@ impl Selection {
                 (Table::Subscription, Some(Index::ByStatus), status.as_str().to_owned())
             }
             Query::SubscriptionsDue { partition, .. } => (Table::Subscription, Some(Index::Due), partition.clone()),
+            Query::RefundsDue { partition, .. } => (Table::Cycle, Some(Index::RefundDue), partition.clone()),
             Query::CyclesOf { subscription } => (Table::Cycle, None, subscription.to_string()),
             Query::Runs => (Table::Run, Some(Index::ByStart), RUN.to_owned()),
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
         };
         let until = match query {
-            Query::SubscriptionsDue { until, .. } => Some(until.as_millisecond()),
+            Query::SubscriptionsDue { until, .. } | Query::RefundsDue { until, .. } => Some(until.as_millisecond()),
             _ => None,
         };
         let newest_first = matches!(query, Query::PlanVersions { .. } | Query::Runs | Query::EventsOf { .. });

@@ -11,6 +11,7 @@ mod errors;
 pub mod gateways;
 pub mod guide_page;
 pub mod idempotency;
+pub mod refunds;
 mod reply;
 mod request;
 mod serve;
