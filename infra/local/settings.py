@@ -84,6 +84,7 @@ class Settings:
             "TimeTravel": "allowed",
             "ScheduleState": "DISABLED",
             "ChargeWindow": "off",
+            "RefundApprovalAbove": "150000",  # a full refund of the dearest plan needs a second person
             "HoldFactor": "0",  # time travel makes every run a jump
             "TransferAccount": "SandboxBank|000-0000-0000|MindGarden",
             "Supplier": "MindGarden|000-00-00000|Gardener|Seoul",  # a number nobody has

@@ -10,6 +10,7 @@ mod harness;
 mod journey;
 mod months;
 mod operations;
+mod refunds;
 mod schedule;
 mod tables;
 mod tenant;

@@ -1,4 +1,5 @@
-//! A tenant's token, signed with the stack's own key. In production the tenant's OIDC issuer makes it.
+//! Tokens signed with the stack's own key: a tenant's (in production the tenant's OIDC issuer makes it), and those of
+//! operators other than the one who logs in.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,15 +21,24 @@ async fn key(stack: &Stack) -> Value {
 }
 
 pub async fn tenant_token(stack: &Stack, tenant: &str) -> String {
+    sign(stack, json!({ "aud": "tenants", "sub": tenant, "role": "TENANT", "tenantId": tenant })).await
+}
+
+pub async fn operator_token(stack: &Stack, name: &str, role: &str) -> String {
+    sign(stack, json!({ "aud": "operators", "sub": name, "role": role })).await
+}
+
+async fn sign(stack: &Stack, mut claims: Value) -> String {
     let key = key(stack).await;
     #[expect(clippy::disallowed_methods, reason = "tokens live in real time")]
     let now = jiff::Timestamp::now().as_second();
+    claims["iss"] = "mindgarden-billing".into();
+    claims["iat"] = now.into();
+    claims["exp"] = (now + 600).into();
+    claims["jti"] = format!("test-{now}").into();
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({ "alg": "HS256", "typ": "JWT", "kid": key["kid"] }));
-    let claims = part(json!({
-        "iss": "mindgarden-billing", "aud": "tenants", "sub": tenant, "role": "TENANT", "tenantId": tenant,
-        "iat": now, "exp": now + 600, "jti": format!("test-{now}"),
-    }));
+    let claims = part(claims);
     let mut mac = Hmac::<Sha256>::new_from_slice(key["key"].as_str().unwrap().as_bytes()).unwrap();
     mac.update(format!("{header}.{claims}").as_bytes());
     format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))

@@ -1,6 +1,6 @@
 //! Giving money back: full, in parts, too much, twice, and over a bad line.
 
-use domain::charge::GatewayName;
+use domain::charge::{GatewayName, Heard};
 use domain::money::Money;
 use shared::gateway::{Gateway, Refund, RefundAnswer};
 
@@ -15,7 +15,7 @@ async fn paid(house: &House, gateway: &dyn Gateway) -> (Attempt, String) {
 
 fn refund<'a>(payment_id: &'a str, refund_id: &'a str, key: &'a str, amount: i64, refundable: i64) -> Refund<'a> {
     let amount = Money::krw(amount);
-    Refund { refund_id, payment_id, charge_id: None, amount, refundable, idempotency_key: key }
+    Refund { refund_id, order_id: "o-0-0", payment_id, charge_id: None, amount, refundable, idempotency_key: key }
 }
 
 fn done(answer: RefundAnswer) -> String {
@@ -64,7 +64,11 @@ async fn a_partial_refund_repeated_after_its_key_expired_gives_nothing_more() {
         let (attempt, payment) = paid(&house, gateway.as_ref()).await;
         house.fault(name, "refund", "drop_after").await;
         let wanted = refund(&payment, "rf_1", "refund:rf_1", 11_000, AMOUNT);
-        assert_eq!(gateway.refund(&wanted).await, RefundAnswer::Unknown { code: None }, "{name:?}");
+        assert_eq!(
+            gateway.refund(&wanted).await,
+            RefundAnswer::Unknown { heard: Heard::Nothing, code: None },
+            "{name:?}"
+        );
         let later = house.now().await + jiff::SignedDuration::from_hours(24 * 20);
         shared::gateway::sandbox_clock::set_clock(&house.client, &house.sandbox.url, later).await.unwrap();
         done(gateway.refund(&wanted).await);

@@ -50,6 +50,7 @@ async fn trade(house: &House, name: GatewayName, count: u32) -> (Vec<Attempt>, S
         if n == 0 {
             let wanted = Refund {
                 refund_id: "rf_1",
+                order_id: attempt.order_id(),
                 payment_id: &capture.payment_id,
                 charge_id: capture.charge_id.as_deref(),
                 amount: domain::money::Money::krw(1_000),

@@ -75,6 +75,7 @@ conformance!(
     lists::two_hundred_and_fifty_rows_come_in_three_pages,
     lists::cursors_serve_their_own_query_only,
     lists::the_due_index_is_ordered_and_sparse,
+    lists::the_index_of_refunds_holds_what_waits_and_nothing_else,
     lists::subscriptions_by_tenant_and_status,
     lists::applications_by_status_oldest_first,
     lists::methods_by_tenant_and_token,

@@ -135,6 +135,55 @@ pub async fn the_due_index_is_ordered_and_sparse(store: &dyn Store) {
     assert_eq!(only(keys(store, &query, 100).await, &[Key::Subscription(moved.id.clone())]).len(), 1);
 }
 
+pub async fn the_index_of_refunds_holds_what_waits_and_nothing_else(store: &dyn Store) {
+    let mut rows: Vec<Cycle> = (0..6).map(|n| with_refund(n, Some(t(n * 10)))).collect();
+    rows.push(with_refund(9, None));
+    insert_all(store, rows.iter().rev().cloned().map(Record::from).collect()).await;
+    let key = |row: &Cycle| Record::from(row.clone()).key();
+    let own: Vec<Key> = rows.iter().map(key).collect();
+    let due = async |until: Timestamp| {
+        let mut found = Vec::new();
+        for partition in domain::refund::due_partitions() {
+            let page = keys(store, &Query::RefundsDue { partition, until }, 2).await;
+            found.extend(only(page, &own));
+        }
+        found.sort();
+        found
+    };
+    let sorted = |rows: &[Cycle]| {
+        let mut keys: Vec<Key> = rows.iter().map(key).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(due(t(29)).await, sorted(&rows[..3]));
+    assert_eq!(due(t(1_000)).await, sorted(&rows[..6]), "what nobody needs to look at is not in the index");
+    let mut over = Cycle { version: 1, ..rows[0].clone() };
+    over.refunds[0].status = domain::refund::Status::Succeeded;
+    store.commit(&replace(over)).await.unwrap();
+    assert_eq!(due(t(1_000)).await, sorted(&rows[1..6]), "one that is over leaves it");
+}
+
+fn with_refund(n: i64, due_at: Option<Timestamp>) -> Cycle {
+    let mut row = cycle(&subscription().id, 0, 0);
+    row.refunds.push(domain::refund::Refund {
+        id: domain::ids::RefundId::named(&format!("{} {n}", row.subscription_id)),
+        amount: 11_000,
+        status: domain::refund::Status::Requested,
+        origin: domain::refund::Origin::Ours,
+        reason: "asked".into(),
+        requested_by: "OPERATOR:kim".into(),
+        approved_by: None,
+        gateway_refund_id: None,
+        code: None,
+        vat: None,
+        sending: None,
+        due_at,
+        stuck: false,
+        at: t(n),
+    });
+    row
+}
+
 pub async fn subscriptions_by_tenant_and_status(store: &dyn Store) {
     let (mine, other) = (subscription(), subscription());
     insert_all(store, vec![mine.clone().into(), other.clone().into()]).await;

@@ -137,6 +137,8 @@ pub fn cycle(subscription: &SubscriptionId, index: u32, seq: u32) -> Cycle {
         attempts: Vec::new(),
         intent: None,
         refunded: 0,
+        refunds: Vec::new(),
+        dispute: None,
         version: 0,
     }
 }

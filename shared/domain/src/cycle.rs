@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::Period;
 use crate::charge::{Capture, DeclineClass, GatewayName};
+use crate::dispute::Dispute;
 use crate::event::Fact;
 use crate::ids::{MethodId, SubscriptionId};
 use crate::money::Money;
 use crate::plan::Line;
+use crate::refund::Refund;
 
 /// Attempts proved absent more than this many numbers ago are dropped from the row, so that a misconfigured gateway
 /// polled for a week cannot grow it without bound. Counted in numbers, not in records: then what is kept does not
@@ -110,8 +112,14 @@ pub struct Cycle {
     /// Stripe: the PaymentIntent that serves every attempt of this cycle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
-    /// Minor units given back so far.
+    /// Minor units given back so far: the sum of the refunds that succeeded.
     pub refunded: i64,
+    /// Every refund of its payment, asked for or found at the gateway, in the order they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<Refund>,
+    /// The last dispute about its payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<Dispute>,
     pub version: u64,
 }
 

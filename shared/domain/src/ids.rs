@@ -87,6 +87,10 @@ id!(MethodId, "mth");
 id!(SubscriptionId, "sub");
 id!(RunId, "run");
 id!(
+    /// A refund. It is part of the gateway's idempotency key, so one id is one refund for ever.
+    RefundId, "rf"
+);
+id!(
     /// An event of the audit log; sorts by time.
     EventId, "evt"
 );
@@ -110,6 +114,17 @@ impl MethodId {
     #[must_use]
     pub fn of_hash(bits: u128) -> Self {
         MethodId::new(Ulid(bits))
+    }
+}
+
+impl RefundId {
+    /// The id of a refund that something else names: a payment that is owed back, or a refund made in the gateway's own
+    /// console. Whoever sees it first writes the same row (FNV-1a, 128 bits; stored ids depend on it).
+    #[must_use]
+    pub fn named(text: &str) -> Self {
+        const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013B;
+        let step = |h: u128, b: u8| (h ^ u128::from(b)).wrapping_mul(PRIME);
+        RefundId::new(Ulid(text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)))
     }
 }
 
@@ -149,6 +164,13 @@ mod tests {
         for bad in ["", "req_", "req_xyz", "req_01ARZ3NDEKTSV4RRFFQ69G5FAU0", &id.as_str().to_lowercase()] {
             assert!(RequestId::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn refund_ids_are_pinned() {
+        // The published vectors of FNV-1a 128: the empty text and "a".
+        assert_eq!(RefundId::named(""), RefundId::new(Ulid(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)));
+        assert_eq!(RefundId::named("a"), RefundId::new(Ulid(0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964)));
     }
 
     #[test]

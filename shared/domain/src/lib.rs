@@ -3,8 +3,8 @@
 //! Invariants of the crate: no I/O, no clock, no randomness, no floating point; time, ids and tokens are
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
-//! [`cycle`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`], [`settle`], [`resolve`],
-//! [`breaker`], [`run`], [`event`], [`invoice`], [`tax`], [`document`], [`ledger`].
+//! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
+//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`invoice`], [`tax`], [`document`], [`ledger`], [`movement`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -16,6 +16,7 @@ pub mod card;
 pub mod charge;
 pub mod contact;
 pub mod cycle;
+pub mod dispute;
 pub mod document;
 pub mod dunning;
 pub mod ending;
@@ -28,6 +29,7 @@ pub mod money;
 pub mod movement;
 pub mod onboarding;
 pub mod plan;
+pub mod refund;
 pub mod resolve;
 pub mod rest;
 pub mod run;

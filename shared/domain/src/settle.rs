@@ -321,6 +321,8 @@ fn open_cycle(subscription: &Subscription, index: u32, seq: u32, started_at: Tim
         attempts: Vec::new(),
         intent: None,
         refunded: 0,
+        refunds: Vec::new(),
+        dispute: None,
         version: 0,
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod documents;
 pub mod operations;
+pub mod refunds;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;
@@ -16,6 +17,7 @@ use domain::plan::{Line, Plan};
 use domain::run::Run;
 use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
+use refunds::{DisputeBody, RefundBody};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -272,6 +274,9 @@ pub struct CycleBody {
     currency: domain::money::Currency,
     attempts: Vec<AttemptBody>,
     refunded: i64,
+    refunds: Vec<RefundBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispute: Option<DisputeBody>,
 }
 
 #[derive(Serialize)]
@@ -314,6 +319,8 @@ fn cycle_body(subscription: &Subscription, cycle: Cycle) -> CycleBody {
     let mut body =
         empty_cycle(cycle.index, cycle.seq, cycle.period, cycle.state.as_str(), cycle.lines.clone(), cycle.amount);
     body.refunded = cycle.refunded;
+    body.refunds = RefundBody::all(&cycle);
+    body.dispute = cycle.dispute.as_ref().map(DisputeBody::from);
     body.attempts = cycle.attempts.iter().map(|a| attempt_body(subscription, &cycle, a)).collect();
     body.attempts.extend(live_body(subscription, cycle.index, cycle.seq));
     body
@@ -340,6 +347,8 @@ fn empty_cycle(
         currency: amount.currency,
         attempts: Vec::new(),
         refunded: 0,
+        refunds: Vec::new(),
+        dispute: None,
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Route {
     GetSubscription,
     ListSubscriptions,
     ListCycles,
+    RefundPayment,
+    ApproveRefund,
     StartRun,
     ListRuns,
     ApproveRun,
@@ -51,7 +53,7 @@ pub enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 30] = [
+    pub const ALL: [Route; 32] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -67,6 +69,8 @@ impl Route {
         Route::GetSubscription,
         Route::ListSubscriptions,
         Route::ListCycles,
+        Route::RefundPayment,
+        Route::ApproveRefund,
         Route::StartRun,
         Route::ListRuns,
         Route::ApproveRun,
@@ -102,6 +106,12 @@ impl Route {
             Route::GetSubscription => (Method::GET, "/api/v1/billing/subscriptions/{id}", OWNER_OR_OPS),
             Route::ListSubscriptions => (Method::GET, "/api/v1/billing/subscriptions", TENANT_OR_OPS),
             Route::ListCycles => (Method::GET, "/api/v1/billing/subscriptions/{id}/cycles", TENANT_OR_OPS),
+            Route::RefundPayment => {
+                (Method::POST, "/api/v1/billing/subscriptions/{id}/cycles/{index}/refunds", FINANCE)
+            }
+            Route::ApproveRefund => {
+                (Method::POST, "/api/v1/billing/subscriptions/{id}/cycles/{index}/refunds/{refundId}/approve", FINANCE)
+            }
             Route::StartRun => (Method::POST, "/api/v1/ops/runs", ADMIN),
             Route::ListRuns => (Method::GET, "/api/v1/ops/runs", OPS),
             Route::ApproveRun => (Method::POST, "/api/v1/ops/runs/{id}/approve", ADMIN),
@@ -163,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn viewers_read_and_never_change() {
+    fn viewers_read_and_never_change_and_finance_changes_money_only() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
+            let money = matches!(route, Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund);
             assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
-            let money = [Route::IssueTaxDocument].contains(&route);
-            assert!(reads || route.permits(Role::OpsFinance) == money, "{route:?}: finance changes what is finance's");
+            assert!(reads || money == route.permits(Role::OpsFinance), "{route:?}");
         }
         assert!(!Route::StartRun.permits(Role::Tenant));
         assert!(!Route::DecideApplication.permits(Role::Applicant));

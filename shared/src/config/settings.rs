@@ -83,6 +83,8 @@ pub struct Settings {
     pub runners: u32,
     /// A run is held when its forecast is more than this many times what earlier runs lead to expect; 0 holds none.
     pub hold_factor: u32,
+    /// Refunds of more minor units than this need a second person; none when one is enough for any.
+    pub refund_approval_above: Option<i64>,
     /// Requests a second each gateway account may send.
     pub toss_rate: u32,
     pub stripe_rate: u32,
@@ -131,6 +133,7 @@ impl Settings {
             charge_window: charge_window(&required(read, "CHARGE_WINDOW")?)?,
             runners: number(read, "RUNNERS", 16)?,
             hold_factor: hold_factor(&required(read, "HOLD_FACTOR")?)?,
+            refund_approval_above: approval_limit(&required(read, "REFUND_APPROVAL_ABOVE")?)?,
             toss_rate: number(read, "TOSS_RATE", 10_000)?,
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
@@ -213,6 +216,14 @@ fn hold_factor(text: &str) -> Result<u32, ConfigError> {
     factor.ok_or(ConfigError::new("HOLD_FACTOR", "must be a whole number up to 1000; 0 holds no run"))
 }
 
+fn approval_limit(text: &str) -> Result<Option<i64>, ConfigError> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let limit = text.parse().ok().filter(|n| *n >= 0);
+    limit.map(Some).ok_or(ConfigError::new("REFUND_APPROVAL_ABOVE", "must be an amount in minor units, or off"))
+}
+
 fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
@@ -225,7 +236,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 19] = [
+    const LOCAL: [(&str, &str); 20] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -234,6 +245,7 @@ mod tests {
         ("CHARGE_WINDOW", "off"),
         ("RUNNERS", "1"),
         ("HOLD_FACTOR", "0"),
+        ("REFUND_APPROVAL_ABOVE", "1000000"),
         ("TRANSFER_ACCOUNT", ""),
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
@@ -261,6 +273,8 @@ mod tests {
         assert_eq!((settings.toss_api_base.as_str(), settings.charge_window), ("http://127.0.0.1:4570", None));
         assert!(settings.time_travel && settings.sandbox_url.is_some());
         assert!(settings.webhook_allowed_ips.allows("10.0.0.1"));
+        assert_eq!(settings.refund_approval_above, Some(1_000_000));
+        assert_eq!(read(&[("REFUND_APPROVAL_ABOVE", Some("off"))]).unwrap().refund_approval_above, None);
     }
 
     #[test]
@@ -283,6 +297,8 @@ mod tests {
             ("RUNNERS", "17"),
             ("HOLD_FACTOR", "1.5"),
             ("HOLD_FACTOR", "-1"),
+            ("REFUND_APPROVAL_ABOVE", "-1"),
+            ("REFUND_APPROVAL_ABOVE", "1.5"),
             ("TRANSFER_ACCOUNT", "Bank|1"),
             ("TRANSFER_ACCOUNT", "Bank||Holder"),
             ("TOSS_RATE", "2.5"),

@@ -23,6 +23,7 @@ pub mod toss;
 pub mod transport;
 pub mod webhook;
 
+pub use domain::refund::{Answer as RefundAnswer, Listed as RefundsListed};
 pub use keys::{ApiKey, ApiKeys, KeysUnavailable};
 
 /// Version of the code that renders charge requests. Raise it whenever the bytes of a request would change, and keep
@@ -64,6 +65,13 @@ pub trait Gateway: Send + Sync {
 
     /// Gives money back, once, under the refund's key.
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer;
+
+    /// Lists what was given back of a payment, whoever did it. By it a refund nobody answered for is found, and one made in
+    /// the gateway's own console.
+    async fn find_refunds(&self, payment_id: &str) -> RefundsListed;
+
+    /// Reads a payment back for the order it was made for: some events name nothing else.
+    async fn order_of(&self, payment: &OfPayment<'_>) -> OrderOf;
 
     /// Forgets a method at the gateway. A method already gone is a success.
     async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError>;
@@ -209,6 +217,8 @@ pub enum IntentCancelled {
 pub struct Refund<'a> {
     /// Our id, carried in `cancelReason` (Toss) or metadata (Stripe).
     pub refund_id: &'a str,
+    /// The order that was paid; Stripe keeps it as metadata, so that events about the refund find it.
+    pub order_id: &'a str,
     pub payment_id: &'a str,
     pub charge_id: Option<&'a str>,
     pub amount: Money,
@@ -217,12 +227,25 @@ pub struct Refund<'a> {
     pub idempotency_key: &'a str,
 }
 
+/// A payment to ask about, by what an event names.
+pub struct OfPayment<'a> {
+    /// Toss paymentKey, Stripe PaymentIntent id.
+    pub payment_id: Option<&'a str>,
+    /// Stripe charge id.
+    pub charge_id: Option<&'a str>,
+}
+
+/// Which order of ours a payment was made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundAnswer {
-    Done { gateway_refund_id: String },
-    Pending { gateway_refund_id: String },
-    Refused { code: String },
-    Unknown { code: Option<String> },
+pub enum OrderOf {
+    Order {
+        order_id: String,
+        payment_id: String,
+    },
+    /// The gateway knows the payment, or does not, and it is none of ours.
+    Foreign,
+    /// The question failed; says nothing.
+    Failed,
 }
 
 pub struct DeleteMethod<'a> {

@@ -6,7 +6,7 @@
 
 mod stripe;
 
-pub use stripe::{RefundState, StripeEvent, StripeKind, parse_stripe};
+pub use stripe::{About, StripeEvent, StripeKind, parse_stripe};
 
 use domain::charge::Billable;
 use hmac::{Hmac, KeyInit, Mac};
@@ -91,6 +91,12 @@ pub enum TossHint {
         order_id: String,
         payment_key: Option<String>,
         billable: Option<(Billable, Option<u32>)>,
+        /// It says that money was given back.
+        cancelled: bool,
+    },
+    /// Something about a cancel, without its order.
+    CancelChanged {
+        payment_key: String,
     },
     BillingDeleted {
         billing_key: SecretString,
@@ -116,14 +122,28 @@ pub fn parse_toss(raw: &[u8]) -> Result<TossHint, Unreadable> {
         "PAYMENT_STATUS_CHANGED" => order_id(data).map(|order_id| TossHint::PaymentChanged {
             billable: Billable::parse_order_id(&order_id),
             order_id,
-            payment_key: owned(data, "paymentKey").filter(|key| key.len() <= 200),
+            payment_key: payment_key(data),
+            cancelled: matches!(text(data, "status"), Some("CANCELED" | "PARTIAL_CANCELED")),
         }),
+        "CANCEL_STATUS_CHANGED" => match order_id(data) {
+            Some(order_id) => Some(TossHint::PaymentChanged {
+                billable: Billable::parse_order_id(&order_id),
+                order_id,
+                payment_key: payment_key(data),
+                cancelled: true,
+            }),
+            None => payment_key(data).map(|payment_key| TossHint::CancelChanged { payment_key }),
+        },
         "BILLING_DELETED" => owned(data, "billingKey")
             .filter(|key| key.len() <= 200)
             .map(|key| TossHint::BillingDeleted { billing_key: SecretString::from(key) }),
         _ => None,
     };
     Ok(hint.unwrap_or_else(|| TossHint::Other { event_type: event_type.chars().take(64).collect() }))
+}
+
+fn payment_key(data: &Value) -> Option<String> {
+    owned(data, "paymentKey").filter(|key| key.len() <= 200)
 }
 
 /// An order id as Toss allows it; anything else is no order of anyone.
@@ -215,7 +235,9 @@ mod tests {
         let order = "01KAS9Z0000000000000000000-3-0-2";
         let body = json!({"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "2026-11-23T09:00:00.65327",
             "data": {"paymentKey": "tviva1", "orderId": order, "status": "DONE", "new": {}}});
-        let Ok(TossHint::PaymentChanged { order_id, payment_key, billable }) = parse(body) else { panic!("changed") };
+        let Ok(TossHint::PaymentChanged { order_id, payment_key, billable, .. }) = parse(body) else {
+            panic!("changed")
+        };
         assert_eq!((order_id.as_str(), payment_key.as_deref()), (order, Some("tviva1")));
         let (billable, n) = billable.unwrap();
         assert_eq!((billable.index, billable.seq, n), (3, 0, Some(2)));
@@ -239,5 +261,22 @@ mod tests {
         for raw in [&b"[]"[..], b"", b"\xff", b"\"x\"", b"{\"eventType\":"] {
             assert_eq!(parse_toss(raw).err(), Some(Unreadable));
         }
+    }
+
+    #[test]
+    fn a_hint_that_money_went_back_says_so() {
+        let parse = |body: Value| parse_toss(body.to_string().as_bytes());
+        let told = |event: &str, data: Value| match parse(json!({ "eventType": event, "data": data })) {
+            Ok(TossHint::PaymentChanged { cancelled, .. }) => Some(cancelled),
+            Ok(TossHint::CancelChanged { payment_key }) => Some(payment_key == "pk"),
+            Ok(TossHint::BillingDeleted { .. } | TossHint::Other { .. }) | Err(Unreadable) => None,
+        };
+        for (status, went_back) in [("DONE", false), ("CANCELED", true), ("PARTIAL_CANCELED", true), ("NEW", false)] {
+            let data = json!({ "orderId": "order-1", "status": status });
+            assert_eq!(told("PAYMENT_STATUS_CHANGED", data), Some(went_back), "{status}");
+        }
+        assert_eq!(told("CANCEL_STATUS_CHANGED", json!({ "orderId": "order-1" })), Some(true));
+        assert_eq!(told("CANCEL_STATUS_CHANGED", json!({ "paymentKey": "pk" })), Some(true));
+        assert_eq!(told("CANCEL_STATUS_CHANGED", json!({})), None);
     }
 }

@@ -90,6 +90,11 @@ pub enum Query {
         partition: String,
         until: jiff::Timestamp,
     },
+    /// Cycles with a refund to be looked at by an instant, oldest first, in one partition. Eventually consistent.
+    RefundsDue {
+        partition: String,
+        until: jiff::Timestamp,
+    },
     /// In period order.
     CyclesOf {
         subscription: domain::ids::SubscriptionId,
@@ -120,8 +125,8 @@ pub enum Query {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     pub records: Vec<Record>,
-    /// Keys of rows that do not read back. Only [`Query::SubscriptionsDue`] goes on without them, because one bad account
-    /// must not stop a run; every other query is [`StoreError::Corrupt`] then.
+    /// Keys of rows that do not read back. Only [`Query::SubscriptionsDue`] and [`Query::RefundsDue`] go on without
+    /// them, because one bad account must not stop a run; every other query is [`StoreError::Corrupt`] then.
     pub damaged: Vec<String>,
     pub next: Option<String>,
 }

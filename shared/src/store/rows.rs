@@ -92,6 +92,13 @@ pub fn encode(record: &Record, v: u64, w: &str) -> Result<Item, StoreError> {
 /// Index attributes that are not a field of their own.
 fn index(record: &Record, item: &mut Item) {
     let mut set = |name: &str, value: String| item.insert(name.to_owned(), value.into());
+    if let Record::Cycle(row) = record {
+        if let Some(at) = row.refund_due() {
+            set(Index::RefundDue.pk(), row.refund_partition());
+            item.insert(Index::RefundDue.sk().to_owned(), at.as_millisecond().into());
+        }
+        return;
+    }
     match record {
         Record::Application(row) => {
             set(Index::ByStatus.sk(), time_then(row.submitted_at, row.id.as_str()));

@@ -78,7 +78,8 @@ impl Table {
             Table::Invoice => &[Index::ByTenant],
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
-            Table::Tenant | Table::Cycle | Table::Posting | Table::Inbox | Table::Idempotency | Table::Control => &[],
+            Table::Cycle => &[Index::RefundDue],
+            Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Control => &[],
         }
     }
 
@@ -99,6 +100,7 @@ pub enum Index {
     Due,
     BySubject,
     ByStart,
+    RefundDue,
 }
 
 impl Index {
@@ -112,6 +114,7 @@ impl Index {
             Index::Due => "due",
             Index::BySubject => "by_subject",
             Index::ByStart => "by_start",
+            Index::RefundDue => "refund_due",
         }
     }
 
@@ -126,6 +129,7 @@ impl Index {
             Index::Due => "due_pk",
             Index::BySubject => "by_subject_pk",
             Index::ByStart => "by_start_pk",
+            Index::RefundDue => "refund_due_pk",
         }
     }
 
@@ -140,13 +144,14 @@ impl Index {
             Index::Due => "due_sk",
             Index::BySubject => "by_subject_sk",
             Index::ByStart => "by_start_sk",
+            Index::RefundDue => "refund_due_sk",
         }
     }
 
     /// Whether the sort key is a number (epoch milliseconds) rather than text.
     #[must_use]
     pub fn numeric(self) -> bool {
-        self == Index::Due
+        matches!(self, Index::Due | Index::RefundDue)
     }
 }
 

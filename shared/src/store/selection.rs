@@ -80,6 +80,7 @@ impl Selection {
                 (Table::Subscription, Some(Index::ByStatus), status.as_str().to_owned())
             }
             Query::SubscriptionsDue { partition, .. } => (Table::Subscription, Some(Index::Due), partition.clone()),
+            Query::RefundsDue { partition, .. } => (Table::Cycle, Some(Index::RefundDue), partition.clone()),
             Query::CyclesOf { subscription } => (Table::Cycle, None, subscription.to_string()),
             Query::DocumentsOf { invoice } => (Table::Invoice, None, invoice.to_string()),
             Query::InvoicesOfTenant { tenant } => (Table::Invoice, Some(Index::ByTenant), tenant.to_string()),
@@ -88,7 +89,7 @@ impl Selection {
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
         };
         let until = match query {
-            Query::SubscriptionsDue { until, .. } => Some(until.as_millisecond()),
+            Query::SubscriptionsDue { until, .. } | Query::RefundsDue { until, .. } => Some(until.as_millisecond()),
             _ => None,
         };
         let newest_first = matches!(

@@ -15,6 +15,7 @@ use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
 
 use super::charge_subscription::{ChargeError, open};
+use super::observe_refunds::{self, About, Said};
 use super::resolve_attempt::resolve;
 use super::settle::{SettleError, settle_report};
 use super::{Charging, stamp};
@@ -47,6 +48,8 @@ pub struct SignedEvent {
     pub kind: String,
     /// What it says about a billable, when it is about a payment of ours.
     pub report: Option<(Billable, Answer)>,
+    /// What it says about money of a payment that was made: refunds and disputes.
+    pub about: Option<(About, Said)>,
     /// Token hash of the method it says is gone.
     pub removed_method: Option<String>,
 }
@@ -92,6 +95,15 @@ pub async fn receive_signed(charging: &Charging, now: Timestamp, event: SignedEv
         let fact = Fact::new("webhook.unmatched", key.clone()).with("kind", event.kind.as_str());
         return commit(charging, &context, vec![inbox("UNMATCHED")], vec![fact]).await;
     }
+    if let Some((about, said)) = &event.about {
+        if observe_refunds::receive(charging, &context, event.gateway, about, said, &inbox("OBSERVED")).await? {
+            return Ok(());
+        }
+        let fact = Fact::new("webhook.unmatched", key.clone())
+            .with("kind", event.kind.as_str())
+            .with("paymentId", about.payment_id.clone().or_else(|| about.charge_id.clone()).unwrap_or_default());
+        return commit(charging, &context, vec![inbox("UNMATCHED")], vec![fact]).await;
+    }
     if let Some(hash) = event.removed_method {
         return suspect(charging, &context, &hash, vec![inbox("METHOD")]).await;
     }
@@ -114,7 +126,7 @@ async fn settle_event(
     }
 }
 
-/// An unsigned event names an order. Asks the gateway only if that order is an attempt of ours about which something can
+/// An unsigned event names an order, and perhaps that money was given back (`cancelled`). Asks the gateway only if that order is an attempt of ours about which something can
 /// still change.
 ///
 /// # Errors
@@ -124,10 +136,28 @@ pub async fn receive_hint(
     now: Timestamp,
     gateway: GatewayName,
     order_id: &str,
+    cancelled: bool,
 ) -> Result<(), ReceiveError> {
     let Some((billable, n)) = Billable::parse_order_id(order_id) else { return Ok(()) };
     let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
-    look(charging, &context, gateway, &billable, n).await.map(|_| ())
+    look(charging, &context, gateway, &billable, n).await?;
+    if cancelled { observe_refunds::follow(charging, &context, gateway, &billable).await } else { Ok(()) }
+}
+
+/// An unsigned event names a payment whose cancels changed. Its order is read back, then it is a hint like any other.
+///
+/// # Errors
+/// As [`receive_hint`].
+pub async fn receive_cancel_hint(
+    charging: &Charging,
+    now: Timestamp,
+    gateway: GatewayName,
+    payment_id: &str,
+) -> Result<(), ReceiveError> {
+    let about = About { payment_id: Some(payment_id.to_owned()), ..About::default() };
+    let Some((billable, _)) = observe_refunds::locate(charging, gateway, &about).await? else { return Ok(()) };
+    let context = Context { now, actor: Actor::Gateway(gateway.as_str().to_owned()) };
+    observe_refunds::follow(charging, &context, gateway, &billable).await
 }
 
 /// Looks the live attempt up, if the event can be about it. Says whether the subscription is known.

@@ -8,8 +8,16 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 5] =
-    ["gateway.opened", "gateway.paused", "payment.quarantined", "run.held", "subscription.parked"];
+pub const ALERTS: [&str; 8] = [
+    "dispute.opened",
+    "gateway.opened",
+    "gateway.paused",
+    "payment.quarantined",
+    "refund.failed",
+    "refund.stuck",
+    "run.held",
+    "subscription.parked",
+];
 
 /// A commit of rows and the facts about them.
 #[must_use]

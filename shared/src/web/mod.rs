@@ -12,6 +12,7 @@ pub mod gateways;
 pub mod guide_page;
 pub mod idempotency;
 pub mod invoice_page;
+pub mod refunds;
 mod reply;
 mod request;
 mod serve;

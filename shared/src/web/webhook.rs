@@ -8,9 +8,10 @@ use secrecy::ExposeSecret;
 use super::{ApiError, Request};
 use crate::config::IpAllowList;
 use crate::crypto::token_hash;
-use crate::gateway::webhook::{StripeEvent, StripeKind, TossHint};
+use crate::gateway::webhook::{About as StripeAbout, StripeEvent, StripeKind, TossHint};
 use crate::usecase::Charging;
-use crate::usecase::receive_webhook::{ReceiveError, SignedEvent, receive_hint, receive_removal};
+use crate::usecase::observe_refunds::{About, Said};
+use crate::usecase::receive_webhook::{ReceiveError, SignedEvent, receive_cancel_hint, receive_hint, receive_removal};
 
 /// Largest event, in bytes. Both gateways send far less.
 const EVENT_MAX: usize = 256 * 1024;
@@ -66,11 +67,23 @@ pub fn in_our_words(event: StripeEvent) -> SignedEvent {
         StripeKind::MethodRemoved { token } => Some(token_hash(GatewayName::Stripe, token.expose_secret())),
         _ => None,
     };
+    let about = |about: &StripeAbout| About {
+        order_id: about.order_id.clone(),
+        payment_id: about.payment_id.clone(),
+        charge_id: about.charge_id.clone(),
+    };
+    let about = match &event.kind {
+        StripeKind::Refund { about: of, seen } => Some((about(of), Said::Refund(seen.clone()))),
+        StripeKind::ChargeRefunded { about: of, total } => Some((about(of), Said::Refunded { total: *total })),
+        StripeKind::Dispute { about: of, told } => Some((about(of), Said::Dispute(told.clone()))),
+        _ => None,
+    };
     SignedEvent {
         gateway: GatewayName::Stripe,
         id: event.id,
         kind: event.event_type,
         report: event.report,
+        about,
         removed_method,
     }
 }
@@ -86,7 +99,10 @@ pub async fn follow(
     hint: TossHint,
 ) -> Result<(), ReceiveError> {
     match hint {
-        TossHint::PaymentChanged { order_id, .. } => receive_hint(charging, now, gateway, &order_id).await,
+        TossHint::PaymentChanged { order_id, cancelled, .. } => {
+            receive_hint(charging, now, gateway, &order_id, cancelled).await
+        }
+        TossHint::CancelChanged { payment_key } => receive_cancel_hint(charging, now, gateway, &payment_key).await,
         TossHint::BillingDeleted { billing_key } => {
             receive_removal(charging, now, gateway, &token_hash(gateway, billing_key.expose_secret())).await
         }

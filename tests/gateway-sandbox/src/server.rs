@@ -5,7 +5,7 @@ use axum::{Router, middleware};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
-    admin,
+    admin, console,
     core::{Core, Endpoint},
     line::{self, CuttableListener, Switch},
     stripe, toss,
@@ -88,5 +88,6 @@ fn router(core: &Arc<Core>) -> Router {
         .merge(toss::router(Arc::clone(core)))
         .merge(stripe::router(Arc::clone(core)))
         .merge(admin::router(Arc::clone(core)))
+        .merge(console::router(Arc::clone(core)))
         .layer(middleware::from_fn(line::cut_if_asked))
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use shared::gateway::{
     CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
+    OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::ports::Clock;
 use shared::usecase::owner::Owner;
@@ -22,6 +22,7 @@ use shared::usecase::register_method::{Input, OwnedResult, RegisterError, Regist
 use shared::usecase::run_billing;
 use tokio::time::Instant;
 
+use super::till::Till;
 use super::world::{SetClock, World};
 
 /// What the gateway does with a charge it sees for the first time.
@@ -69,6 +70,8 @@ pub struct Adverse {
     pub cancelled: Mutex<BTreeSet<String>>,
     /// Cancellations yet to come that are not answered, and not carried out.
     pub deaf: AtomicU32,
+    /// What it gives back.
+    pub till: Till,
     pub charge_takes: Mutex<Duration>,
     pub find_takes: Mutex<Duration>,
 }
@@ -89,6 +92,7 @@ impl Adverse {
             away: AtomicBool::new(false),
             cancelled: Mutex::default(),
             deaf: AtomicU32::new(0),
+            till: Till::default(),
             charge_takes: Mutex::default(),
             find_takes: Mutex::default(),
         })
@@ -117,9 +121,11 @@ impl Adverse {
     fn take(&self, charge: &Charge<'_>) -> Answer {
         self.ledger.lock().unwrap().push(charge.order_id.to_owned());
         let stripe = self.name == GatewayName::Stripe;
+        let payment_id = if stripe { intent(charge) } else { format!("pay_{}", charge.idempotency_key) };
+        self.till.taken.lock().unwrap().insert(payment_id.clone(), charge.amount.amount);
         Answer::Captured(Capture {
             order_id: charge.order_id.to_owned(),
-            payment_id: if stripe { intent(charge) } else { format!("pay_{}", charge.idempotency_key) },
+            payment_id,
             charge_id: stripe.then(|| format!("ch_{}", charge.idempotency_key)),
             amount: charge.amount,
         })
@@ -265,8 +271,25 @@ impl Gateway for Adverse {
         paid.map_or(IntentCancelled::Cancelled, IntentCancelled::Captured)
     }
 
-    async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
-        RefundAnswer::Unknown { code: None }
+    async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {
+        self.till.refund(self.name, request)
+    }
+
+    async fn find_refunds(&self, payment_id: &str) -> RefundsListed {
+        self.till.list(payment_id)
+    }
+
+    async fn order_of(&self, payment: &OfPayment<'_>) -> OrderOf {
+        let replies = self.replies.lock().unwrap();
+        let made = replies.values().find_map(|(_, answer, _)| match answer {
+            Answer::Captured(c) if Some(c.payment_id.as_str()) == payment.payment_id => Some(c.clone()),
+            Answer::Captured(c) if c.charge_id.is_some() && c.charge_id.as_deref() == payment.charge_id => {
+                Some(c.clone())
+            }
+            _ => None,
+        });
+        let order = |c: Capture| OrderOf::Order { order_id: c.order_id, payment_id: c.payment_id };
+        made.map_or(OrderOf::Foreign, order)
     }
 
     async fn delete_method(&self, _: &DeleteMethod<'_>) -> Result<(), GatewayError> {

@@ -71,6 +71,7 @@ async fn without_a_known_intent_the_second_payment_is_held_and_told_of() {
                 id: event.to_owned(),
                 kind: "payment_intent.succeeded".to_owned(),
                 report: Some((billable.clone(), answer.clone())),
+                about: None,
                 removed_method: None,
             };
             receive_signed(&world.charging, world.context().await.now, event).await.unwrap();

@@ -20,6 +20,7 @@ fn event(id: &str, billable: &Billable, charge_id: Option<&str>) -> SignedEvent 
         id: id.to_owned(),
         kind: "payment_intent.payment_failed".to_owned(),
         report: Some((billable.clone(), Answer::Declined(decline))),
+        about: None,
         removed_method: None,
     }
 }

@@ -47,7 +47,7 @@ async fn outcome(world: &World, id: &SubscriptionId, n: u32) -> Option<Outcome> 
 
 async fn hint(world: &World, id: &SubscriptionId, index: u32, n: u32) -> Result<(), ReceiveError> {
     let order = Billable { subscription: id.clone(), index, seq: 0 }.order_id(GatewayName::Toss, n);
-    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, &order).await
+    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, &order, false).await
 }
 
 #[tokio::test]
@@ -107,6 +107,6 @@ async fn what_cannot_change_is_not_asked_about() {
     for (index, n) in [(1, 2), (1, 99), (2, 1), (0, 1), (0, 2)] {
         hint(&world, &id, index, n).await.unwrap();
     }
-    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, "ORDER-2027-1").await.unwrap();
+    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, "ORDER-2027-1", false).await.unwrap();
     assert_eq!(gateway.asked.load(Ordering::SeqCst), asked);
 }

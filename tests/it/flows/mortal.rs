@@ -14,7 +14,7 @@ use domain::ids::SubscriptionId;
 use domain::settle::Hint;
 use shared::gateway::{
     CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
+    OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
 use shared::store::{Commit, Key, Page, Query, Record, Store, StoreError, Write};
@@ -234,7 +234,11 @@ impl Store for Mortal<Arc<dyn Store>> {
     async fn query(&self, query: &Query, limit: u32, cursor: Option<&str>) -> Result<Page, StoreError> {
         let effect = self.inner.query(query, limit, cursor);
         let ours = self.fate.partition.lock().unwrap().clone();
-        if matches!(query, Query::SubscriptionsDue { partition, .. } if *partition != ours) {
+        let elsewhere = match query {
+            Query::SubscriptionsDue { partition, .. } | Query::RefundsDue { partition, .. } => *partition != ours,
+            _ => false,
+        };
+        if elsewhere {
             return effect.await;
         }
         self.fate.call(Kind::Read, "store.query", effect, |b| Err(unavailable(b))).await
@@ -284,7 +288,17 @@ impl Gateway for Mortal<Arc<Adverse>> {
     }
 
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {
-        self.inner.refund(request).await
+        let silence = || RefundAnswer::Unknown { heard: Heard::Nothing, code: None };
+        self.fate.call(Kind::Change, "gateway.refund", self.inner.refund(request), |_| silence()).await
+    }
+
+    async fn find_refunds(&self, payment_id: &str) -> RefundsListed {
+        let effect = self.inner.find_refunds(payment_id);
+        self.fate.call(Kind::Read, "gateway.find_refunds", effect, |_| RefundsListed::Failed).await
+    }
+
+    async fn order_of(&self, payment: &OfPayment<'_>) -> OrderOf {
+        self.fate.call(Kind::Read, "gateway.order_of", self.inner.order_of(payment), |_| OrderOf::Failed).await
     }
 
     async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError> {

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use shared::gateway::{
     CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
+    OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
 };
 use shared::ports::{Clock, Context, Hints, QueueUnavailable, Random, ShardMessage, Shards, Vault, VaultError};
 use shared::store::{Commit, MemoryStore, Record, Store, Write, typed};
@@ -141,7 +141,15 @@ impl Gateway for Scripted {
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
-        RefundAnswer::Unknown { code: None }
+        RefundAnswer::Unknown { heard: Heard::Nothing, code: None }
+    }
+
+    async fn find_refunds(&self, _: &str) -> RefundsListed {
+        RefundsListed::Failed
+    }
+
+    async fn order_of(&self, _: &OfPayment<'_>) -> OrderOf {
+        OrderOf::Failed
     }
 
     async fn delete_method(&self, _: &DeleteMethod<'_>) -> Result<(), GatewayError> {

@@ -132,10 +132,11 @@ async fn received(process: &crate::process::Process, hook: Hook) -> bool {
         id,
         kind: kind.to_owned(),
         report: None,
+        about: None,
         removed_method: None,
     };
     let result = match hook {
-        Hook::Toss { order_id } => receive_hint(charging, now, GatewayName::Toss, &order_id).await,
+        Hook::Toss { order_id } => receive_hint(charging, now, GatewayName::Toss, &order_id, false).await,
         Hook::Stripe { id, billable, answer } => {
             let event = SignedEvent { report: Some((billable, answer)), ..signed(id, "payment_intent") };
             receive_signed(charging, now, event).await

@@ -83,7 +83,10 @@ fn pay(
     let attempt = terminal(subject, Outcome::Succeeded, None, None, capture.charge_id.clone());
     let cycle = Cycle { state: State::Paid(payment), period, intent, ..before.released(capture) }.with_attempt(attempt);
     let advanced = advance(subscription, &cycle, subject)?;
-    let facts = paid_facts(subscription, &advanced, report, capture);
+    let mut facts = paid_facts(subscription, &advanced, report, capture);
+    // Money for a subscription that had ended meanwhile is attached and owed back in full (design.md §5).
+    let (cycle, owed) = if has_ended(&advanced) { cycle.owed_back(subject.started_at) } else { (cycle, None) };
+    facts.extend(owed);
     Ok(apply(Some(advanced), Some(cycle), facts, None))
 }
 
@@ -102,7 +105,6 @@ fn paid_facts(before: &Subscription, after: &Subscription, report: &Report, capt
     if after.status != before.status {
         facts.push(Fact::new("subscription.activated", before.id.as_str()).with("from", before.status.as_str()));
     }
-    // Money for a subscription that had ended meanwhile is attached and owed back in full (design.md §5).
     if has_ended(after) {
         facts.push(paid("payment.refund_owed").with("paymentId", capture.payment_id.as_str()));
     }

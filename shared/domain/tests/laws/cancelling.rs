@@ -6,6 +6,7 @@ use domain::charge::{Answer, Capture, GatewayName, Trigger};
 use domain::cycle::State;
 use domain::event::Fact;
 use domain::money::Money;
+use domain::refund::{Origin, Status as RefundStatus};
 use domain::subscription::{Due, StartRefused, Status, Subscription};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -151,7 +152,13 @@ fn an_attempt_in_flight_is_overtaken_and_its_money_owed_back() {
             assert_eq!(books.due(live.lease_until), Due::Resolve, "it is still looked up");
             let mut paid = books.clone();
             let facts = paid.settle(&by_event(&live, captured(&paid.subscription, &live)), due + days(1));
-            assert_eq!(kinds(&facts), ["payment.captured", "payment.refund_owed"], "{gateway:?}");
+            assert_eq!(kinds(&facts), ["payment.captured", "payment.refund_owed", "refund.requested"], "{gateway:?}");
+            let [owed] = &paid.cycle(1).refunds[..] else { panic!("one refund, opened with the capture") };
+            assert_eq!(
+                (owed.amount, owed.origin, owed.status),
+                (crate::fixtures::PRICE, Origin::Owed, RefundStatus::Requested)
+            );
+            assert_eq!((paid.cycle(1).refundable(), paid.cycle(1).refund_due()), (0, Some(live.started_at)));
             assert!(matches!(paid.cycle(1).state, State::Paid(_)));
             assert_eq!((paid.subscription.status, &paid.subscription.live), (Status::Cancelled, &None));
             for answer in [soft(&live), hard(&live), refused()] {

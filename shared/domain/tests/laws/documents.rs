@@ -44,6 +44,8 @@ fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
         attempts: vec![attempt],
         intent: None,
         refunded: 0,
+        refunds: Vec::new(),
+        dispute: None,
         version: 3,
     }
 }

@@ -17,6 +17,7 @@ mod new_card;
 mod order;
 mod outage;
 mod quarantine;
+mod refunds;
 mod resolve;
 mod walk;
 mod without_card;

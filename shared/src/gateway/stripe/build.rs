@@ -110,6 +110,10 @@ pub(super) fn get_intent(base: &str, key: &ApiKey, intent: &str) -> Call {
     get("stripe.find", base, &format!("/v1/payment_intents/{}", segment(intent)), key)
 }
 
+pub(super) fn get_charge(base: &str, key: &ApiKey, charge: &str) -> Call {
+    get("stripe.charge_of", base, &format!("/v1/charges/{}", segment(charge)), key)
+}
+
 /// Cancels an intent. Without a key: cancelling twice is cancelling once, and a stored refusal would outlive its reason.
 pub(super) fn cancel_intent(base: &str, key: &ApiKey, intent: &str) -> Call {
     let path = format!("/v1/payment_intents/{}/cancel", segment(intent));
@@ -154,6 +158,7 @@ pub(super) fn refund(base: &str, key: &ApiKey, refund: &Refund<'_>) -> Call {
         ("payment_intent", refund.payment_id),
         ("amount", amount.as_str()),
         ("metadata[refund_id]", refund.refund_id),
+        ("metadata[order_id]", refund.order_id),
     ];
     post("stripe.refund", base, "/v1/refunds", key, &form, Some(refund.idempotency_key.to_owned()))
 }
@@ -302,6 +307,7 @@ mod tests {
     fn a_refund_carries_our_id() {
         let wanted = Refund {
             refund_id: "rf_1",
+            order_id: "o-3-0",
             payment_id: "pi_1",
             charge_id: Some("ch_1"),
             amount: Money::krw(300),
@@ -309,7 +315,10 @@ mod tests {
             idempotency_key: "refund:rf_1",
         };
         let call = refund("b", &key(), &wanted);
-        assert_eq!(body(&call), "payment_intent=pi_1&amount=300&metadata%5Brefund_id%5D=rf_1");
+        assert_eq!(
+            body(&call),
+            "payment_intent=pi_1&amount=300&metadata%5Brefund_id%5D=rf_1&metadata%5Border_id%5D=o-3-0"
+        );
         assert_eq!(list_refunds("b", &key(), "pi_1", None).url, "b/v1/refunds?payment_intent=pi_1&limit=100");
     }
 }

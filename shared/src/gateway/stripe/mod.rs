@@ -14,12 +14,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::charge::{Answer, GatewayName, Heard, Lookup};
 use reqwest::Client;
+use serde_json::Value;
 
 use super::keys::{current, of_version};
 use super::transport::{NoAnswer, send};
 use super::{
     ApiKey, ApiKeys, CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 use build::VersionGone;
 
@@ -61,21 +62,29 @@ impl Stripe {
         best.map_or(Lookup::Failed, |intent| read::judge(&intent, find))
     }
 
+    /// Every refund of a payment; none when Stripe does not say.
+    async fn all_refunds(&self, key: &ApiKey, payment_id: &str) -> Option<Vec<Value>> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let call = build::list_refunds(&self.base, key, payment_id, after.as_deref());
+            let page = read::page(&send(&self.client, call).await.ok()?)?;
+            rows.extend(page.rows);
+            after = page.after;
+            if after.is_none() {
+                return Some(rows);
+            }
+        }
+        None
+    }
+
     /// Our refund, if Stripe has it already. Its idempotency keys live a day and it has no optimistic lock, so asking
     /// first is what makes a late repeat safe.
     async fn earlier_refund(&self, key: &ApiKey, refund: &Refund<'_>) -> Option<RefundAnswer> {
-        let mut after = None;
-        for _ in 0..PAGES {
-            let call = build::list_refunds(&self.base, key, refund.payment_id, after.as_deref());
-            let Ok(reply) = send(&self.client, call).await else { return Some(RefundAnswer::Unknown { code: None }) };
-            let Some(page) = read::page(&reply) else { return Some(read::refunded(&reply)) };
-            let own = read::own_refund(&page.rows, refund);
-            after = page.after;
-            if own.is_some() || after.is_none() {
-                return own;
-            }
+        match self.all_refunds(key, refund.payment_id).await {
+            Some(rows) => read::own_refund(&rows, refund),
+            // Nothing was sent, and nothing may be sent without knowing.
+            None => Some(RefundAnswer::Unknown { heard: Heard::Nothing, code: None }),
         }
-        Some(RefundAnswer::Unknown { code: None })
     }
 }
 
@@ -151,14 +160,44 @@ impl Gateway for Stripe {
 
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {
         let Ok(key) = current(self.keys.as_ref()).await else {
-            return RefundAnswer::Unknown { code: Some("keys_unavailable".into()) };
+            return RefundAnswer::Unknown { heard: Heard::Nothing, code: Some("keys_unavailable".into()) };
         };
         if let Some(earlier) = self.earlier_refund(&key, request).await {
             return earlier;
         }
         match send(&self.client, build::refund(&self.base, &key, request)).await {
             Ok(reply) => read::refunded(&reply),
-            Err(NoAnswer) => RefundAnswer::Unknown { code: None },
+            Err(NoAnswer) => RefundAnswer::Unknown { heard: Heard::Nothing, code: None },
+        }
+    }
+
+    async fn find_refunds(&self, payment_id: &str) -> RefundsListed {
+        let Ok(key) = current(self.keys.as_ref()).await else { return RefundsListed::Failed };
+        let rows = self.all_refunds(&key, payment_id).await;
+        // A row in a state nobody knows proves nothing, neither of itself nor of its absence.
+        let seen = rows.and_then(|rows| rows.iter().map(read::seen).collect());
+        seen.map_or(RefundsListed::Failed, RefundsListed::All)
+    }
+
+    async fn order_of(&self, payment: &OfPayment<'_>) -> OrderOf {
+        let Ok(key) = current(self.keys.as_ref()).await else { return OrderOf::Failed };
+        let named = payment.payment_id.map(str::to_owned);
+        let intent = match (named, payment.charge_id) {
+            (Some(intent), _) => Some(intent),
+            (None, Some(charge)) => {
+                let reply = send(&self.client, build::get_charge(&self.base, &key, charge)).await;
+                let Ok(reply) = reply else { return OrderOf::Failed };
+                match read::intent_of(&reply) {
+                    Ok(intent) => intent,
+                    Err(failed) => return failed,
+                }
+            }
+            (None, None) => None,
+        };
+        let Some(intent) = intent else { return OrderOf::Foreign };
+        match send(&self.client, build::get_intent(&self.base, &key, &intent)).await {
+            Ok(reply) => read::order(&reply),
+            Err(NoAnswer) => OrderOf::Failed,
         }
     }
 

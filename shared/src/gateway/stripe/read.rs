@@ -6,11 +6,12 @@
 
 use domain::charge::{Answer, Capture, Decline, DeclineClass, Heard, Lookup};
 use domain::money::Money;
+use domain::refund::{Seen, SeenState};
 use serde_json::Value;
 
-use super::super::json::{id, money, owned, text};
+use super::super::json::{id, money, owned, text, whole};
 use super::super::transport::Reply;
-use super::super::{Charge, Find, IntentCancelled, RATE_LIMITED, Refund, RefundAnswer};
+use super::super::{Charge, Find, IntentCancelled, OrderOf, RATE_LIMITED, Refund, RefundAnswer};
 use super::codes::{self, Failure};
 
 /// What is used of a PaymentIntent, from an answer or from an event.
@@ -219,27 +220,79 @@ pub(super) fn own_refund(rows: &[Value], refund: &Refund<'_>) -> Option<RefundAn
 
 fn refund_state(row: &Value) -> Option<RefundAnswer> {
     let gateway_refund_id = owned(row, "id")?;
-    Some(match text(row, "status")? {
-        "succeeded" => RefundAnswer::Done { gateway_refund_id },
-        "pending" | "requires_action" => RefundAnswer::Pending { gateway_refund_id },
-        status @ ("failed" | "canceled") => {
-            RefundAnswer::Refused { code: text(row, "failure_reason").unwrap_or(status).to_owned() }
-        }
-        status => RefundAnswer::Unknown { code: Some(status.to_owned()) },
+    Some(match state_of(text(row, "status")?) {
+        Some(SeenState::Succeeded) => RefundAnswer::Done { gateway_refund_id },
+        Some(SeenState::Pending) => RefundAnswer::Pending { gateway_refund_id },
+        Some(SeenState::Failed) => RefundAnswer::Refused { code: failure(row).unwrap_or_default() },
+        None => RefundAnswer::Unknown { heard: Heard::Error, code: owned(row, "status") },
     })
+}
+
+fn state_of(status: &str) -> Option<SeenState> {
+    match status {
+        "succeeded" => Some(SeenState::Succeeded),
+        "pending" | "requires_action" => Some(SeenState::Pending),
+        "failed" | "canceled" => Some(SeenState::Failed),
+        _ => None,
+    }
+}
+
+/// Why a refund failed.
+fn failure(row: &Value) -> Option<String> {
+    owned(row, "failure_reason").or_else(|| owned(row, "status"))
+}
+
+/// One refund object; from an answer or from an event.
+pub(in crate::gateway) fn seen(row: &Value) -> Option<Seen> {
+    let state = state_of(text(row, "status")?)?;
+    Some(Seen {
+        gateway_refund_id: owned(row, "id")?,
+        refund_id: row.get("metadata").and_then(|metadata| owned(metadata, "refund_id")),
+        amount: whole(row, "amount")?,
+        state,
+        code: if state == SeenState::Failed { failure(row) } else { None },
+    })
+}
+
+/// The order of an intent.
+pub(super) fn order(reply: &Reply) -> OrderOf {
+    let body = reply.json();
+    match body.as_ref().filter(|_| reply.ok()).and_then(Intent::read) {
+        Some(Intent { id, order_id: Some(order_id), .. }) => OrderOf::Order { order_id, payment_id: id },
+        Some(_) => OrderOf::Foreign,
+        // Another account's or another mode's: none of ours.
+        None if reply.status == 404 => OrderOf::Foreign,
+        None => OrderOf::Failed,
+    }
+}
+
+/// The intent of a charge: `Err` when the answer does not say.
+pub(super) fn intent_of(reply: &Reply) -> Result<Option<String>, OrderOf> {
+    match reply.json().filter(|_| reply.ok()) {
+        Some(charge) => Ok(id(&charge, "payment_intent")),
+        None if reply.status == 404 => Ok(None),
+        None => Err(OrderOf::Failed),
+    }
 }
 
 /// The answer to a refund.
 pub(super) fn refunded(reply: &Reply) -> RefundAnswer {
-    let Some(body) = reply.json() else { return RefundAnswer::Unknown { code: None } };
+    let unknown = |heard, code| RefundAnswer::Unknown { heard, code };
+    // Not looked at, in flight under this very key, or our keys: nothing is stored, asking the same again is how to hear.
+    let heard = match reply.status {
+        401 | 403 | 409 | 429 => Heard::Nothing,
+        400..=499 => Heard::Refusal,
+        _ => Heard::Error,
+    };
+    let Some(body) = reply.json() else { return unknown(heard, None) };
     if reply.ok() {
-        return refund_state(&body).unwrap_or(RefundAnswer::Unknown { code: Some("unreadable".into()) });
+        return refund_state(&body).unwrap_or_else(|| unknown(Heard::Error, Some("unreadable".into())));
     }
-    let Some(error) = body.get("error") else { return RefundAnswer::Unknown { code: None } };
+    let Some(error) = body.get("error") else { return unknown(heard, None) };
     let code = text(error, "code").or_else(|| text(error, "param")).or_else(|| text(error, "type")).map(str::to_owned);
     match reply.status {
         400 | 404 if codes::refund_refused(error) => RefundAnswer::Refused { code: code.unwrap_or_default() },
-        _ => RefundAnswer::Unknown { code },
+        _ => unknown(heard, code),
     }
 }
 

@@ -258,6 +258,7 @@ fn a_paid_intent_is_the_best_witness_then_the_newest() {
 fn refunds_are_recognised_by_our_id_and_told_by_their_status() {
     let refund = Refund {
         refund_id: "rf_1",
+        order_id: "o-3-0",
         payment_id: "pi_1",
         charge_id: Some("ch_1"),
         amount: Money::krw(300),
@@ -272,7 +273,7 @@ fn refunds_are_recognised_by_our_id_and_told_by_their_status() {
         ("requires_action", RefundAnswer::Pending { gateway_refund_id: id() }),
         ("failed", RefundAnswer::Refused { code: "failed".into() }),
         ("canceled", RefundAnswer::Refused { code: "canceled".into() }),
-        ("brand_new", RefundAnswer::Unknown { code: Some("brand_new".into()) }),
+        ("brand_new", RefundAnswer::Unknown { heard: Heard::Error, code: Some("brand_new".into()) }),
     ] {
         assert_eq!(refunded(&reply(200, &row("re_1", "rf_1", status))), answer);
         let rows = [row("re_0", "rf_0", "succeeded"), row("re_1", "rf_1", status)];
@@ -281,21 +282,47 @@ fn refunds_are_recognised_by_our_id_and_told_by_their_status() {
     assert_eq!(own_refund(&[row("re_0", "rf_0", "succeeded")], &refund), None);
     let error = |code: Option<&str>, param: Option<&str>| json!({"error": {"type": "invalid_request_error", "code": code, "param": param}});
     let refused = |code: &str| RefundAnswer::Refused { code: code.into() };
-    let unknown = |code: &str| RefundAnswer::Unknown { code: Some(code.into()) };
+    let unknown = |heard, code: &str| RefundAnswer::Unknown { heard, code: Some(code.into()) };
     for (status, body, answer) in [
         (400, error(None, Some("amount")), refused("amount")),
         (400, error(Some("charge_already_refunded"), None), refused("charge_already_refunded")),
         (400, error(Some("charge_disputed"), None), refused("charge_disputed")),
         (404, error(Some("resource_missing"), Some("payment_intent")), refused("resource_missing")),
-        (400, json!({"error": {"type": "idempotency_error"}}), unknown("idempotency_error")),
-        (401, error(None, None), unknown("invalid_request_error")),
-        (409, error(Some("idempotency_key_in_use"), None), unknown("idempotency_key_in_use")),
-        (429, error(Some("rate_limit"), None), unknown("rate_limit")),
-        (500, json!({"error": {"type": "api_error"}}), unknown("api_error")),
+        (400, json!({"error": {"type": "idempotency_error"}}), unknown(Heard::Refusal, "idempotency_error")),
+        (401, error(None, None), unknown(Heard::Nothing, "invalid_request_error")),
+        (409, error(Some("idempotency_key_in_use"), None), unknown(Heard::Nothing, "idempotency_key_in_use")),
+        (429, error(Some("rate_limit"), None), unknown(Heard::Nothing, "rate_limit")),
+        (500, json!({"error": {"type": "api_error"}}), unknown(Heard::Error, "api_error")),
     ] {
         assert_eq!(refunded(&reply(status, &body)), answer, "{status}");
     }
-    assert_eq!(refunded(&Reply { status: 502, body: Vec::new() }), RefundAnswer::Unknown { code: None });
+    assert_eq!(
+        refunded(&Reply { status: 502, body: Vec::new() }),
+        RefundAnswer::Unknown { heard: Heard::Error, code: None }
+    );
+}
+
+#[test]
+fn refunds_in_a_list_are_told_by_whose_they_are_and_how_they_stand() {
+    let row = |status: &str, ours: Value| json!({"id": "re_1", "amount": 300, "status": status, "metadata": ours});
+    let told = |status: &str, ours: Value| seen(&row(status, ours)).map(|s| (s.refund_id, s.amount, s.state, s.code));
+    let ours = || json!({"refund_id": "rf_1"});
+    assert_eq!(told("succeeded", ours()), Some((Some("rf_1".into()), 300, SeenState::Succeeded, None)));
+    assert_eq!(told("pending", json!({})), Some((None, 300, SeenState::Pending, None)));
+    assert_eq!(told("canceled", json!(null)), Some((None, 300, SeenState::Failed, Some("canceled".into()))));
+    assert_eq!(told("brand_new", ours()), None);
+}
+
+#[test]
+fn an_order_is_read_from_the_intent_and_only_from_there() {
+    let intent = |metadata: Value| json!({"id": "pi_1", "status": "succeeded", "metadata": metadata});
+    let ours = OrderOf::Order { order_id: "o-3-0".into(), payment_id: "pi_1".into() };
+    assert_eq!(order(&reply(200, &intent(json!({"order_id": "o-3-0"})))), ours);
+    assert_eq!(order(&reply(200, &intent(json!({})))), OrderOf::Foreign);
+    assert_eq!(order(&reply(404, &json!({"error": {}}))), OrderOf::Foreign);
+    assert_eq!(order(&reply(500, &json!({}))), OrderOf::Failed);
+    assert_eq!(intent_of(&reply(200, &json!({"id": "ch_1", "payment_intent": "pi_1"}))), Ok(Some("pi_1".into())));
+    assert_eq!(intent_of(&reply(500, &json!({}))), Err(OrderOf::Failed));
 }
 
 #[test]

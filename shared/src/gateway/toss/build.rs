@@ -218,6 +218,7 @@ mod tests {
     fn a_cancel_names_what_is_left_and_our_refund() {
         let refund = Refund {
             refund_id: "rf_1",
+            order_id: "o-3-0",
             payment_id: "tviva2026",
             charge_id: None,
             amount: Money::krw(300),

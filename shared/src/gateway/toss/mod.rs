@@ -19,7 +19,7 @@ use super::keys::{current, of_version};
 use super::transport::{NoAnswer, send};
 use super::{
     ApiKey, ApiKeys, CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 use build::Unrenderable;
 use read::Cancelled;
@@ -109,18 +109,35 @@ impl Gateway for Toss {
 
     async fn refund(&self, request: &Refund<'_>) -> RefundAnswer {
         let Ok(key) = current(self.keys.as_ref()).await else {
-            return RefundAnswer::Unknown { code: Some("keys_unavailable".into()) };
+            return RefundAnswer::Unknown { heard: Heard::Nothing, code: Some("keys_unavailable".into()) };
         };
         let code = match send(&self.client, build::cancel(&self.base, &key, request)).await {
             Ok(reply) => match read::cancelled(&reply, request) {
                 Cancelled::Answer(answer) => return answer,
                 Cancelled::Ask { code } => code,
             },
-            Err(NoAnswer) => return RefundAnswer::Unknown { code: None },
+            Err(NoAnswer) => return RefundAnswer::Unknown { heard: Heard::Nothing, code: None },
         };
         match send(&self.client, build::by_payment(&self.base, &key, request.payment_id)).await {
             Ok(reply) => read::asked(&reply, request, code),
-            Err(NoAnswer) => RefundAnswer::Unknown { code: Some(code) },
+            Err(NoAnswer) => RefundAnswer::Unknown { heard: Heard::Error, code: Some(code) },
+        }
+    }
+
+    async fn find_refunds(&self, payment_id: &str) -> RefundsListed {
+        let Ok(key) = current(self.keys.as_ref()).await else { return RefundsListed::Failed };
+        match send(&self.client, build::by_payment(&self.base, &key, payment_id)).await {
+            Ok(reply) => read::refunds(&reply, payment_id),
+            Err(NoAnswer) => RefundsListed::Failed,
+        }
+    }
+
+    async fn order_of(&self, payment: &OfPayment<'_>) -> OrderOf {
+        let Some(payment_id) = payment.payment_id else { return OrderOf::Foreign };
+        let Ok(key) = current(self.keys.as_ref()).await else { return OrderOf::Failed };
+        match send(&self.client, build::by_payment(&self.base, &key, payment_id)).await {
+            Ok(reply) => read::order(&reply, payment_id),
+            Err(NoAnswer) => OrderOf::Failed,
         }
     }
 

@@ -4,12 +4,13 @@
 
 use domain::charge::{Answer, Capture, Decline, DeclineClass, Heard, Lookup};
 use domain::method::MaskedCard;
+use domain::refund::{Seen, SeenState};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::super::json::{money, owned, text};
+use super::super::json::{money, owned, text, whole};
 use super::super::transport::Reply;
-use super::super::{GatewayError, RATE_LIMITED, Refund, RefundAnswer, Registered};
+use super::super::{GatewayError, OrderOf, RATE_LIMITED, Refund, RefundAnswer, RefundsListed, Registered};
 use super::codes::{self, Class};
 use super::issuers;
 
@@ -172,17 +173,30 @@ pub(super) enum Cancelled {
 
 /// The answer to a cancel.
 pub(super) fn cancelled(reply: &Reply, refund: &Refund<'_>) -> Cancelled {
-    let unknown = |code| Cancelled::Answer(RefundAnswer::Unknown { code });
     if reply.ok() {
         let done = reply.json().and_then(|payment| own_cancel(&payment, refund));
-        return done.map_or_else(|| unknown(Some("cancel_not_listed".into())), Cancelled::Answer);
+        let unlisted = || unknown_refund(Heard::Error, Some("cancel_not_listed".into()));
+        return Cancelled::Answer(done.unwrap_or_else(unlisted));
     }
     match code(reply) {
         Some(code) if codes::perhaps_refunded(&code) => Cancelled::Ask { code },
         Some(code) if codes::refund_refused(&code) => Cancelled::Answer(RefundAnswer::Refused { code }),
-        // Our keys too: fixing them and asking again must find the refund still open.
-        code => unknown(code),
+        Some(code) => {
+            let heard = match codes::classify(reply.status, &code) {
+                Class::Unknown(heard) => heard,
+                // Our keys: fixing them and asking again must find the refund still open.
+                Class::Config => Heard::Nothing,
+                Class::Hard | Class::Soft => Heard::Refusal,
+            };
+            Cancelled::Answer(unknown_refund(heard, Some(code)))
+        }
+        None if reply.status == 429 => Cancelled::Answer(unknown_refund(Heard::Nothing, None)),
+        None => Cancelled::Answer(unknown_refund(Heard::Error, None)),
     }
+}
+
+fn unknown_refund(heard: Heard, code: Option<String>) -> RefundAnswer {
+    RefundAnswer::Unknown { heard, code }
 }
 
 /// Decides a doubtful cancel by the payment: our cancel is in its list, or it was never done.
@@ -190,7 +204,7 @@ pub(super) fn asked(reply: &Reply, refund: &Refund<'_>, code: String) -> RefundA
     let payment = reply.ok().then(|| reply.json()).flatten();
     match payment.filter(|payment| text(payment, "paymentKey") == Some(refund.payment_id)) {
         Some(payment) => own_cancel(&payment, refund).unwrap_or(RefundAnswer::Refused { code }),
-        None => RefundAnswer::Unknown { code: Some(code) },
+        None => unknown_refund(Heard::Error, Some(code)),
     }
 }
 
@@ -198,12 +212,55 @@ pub(super) fn asked(reply: &Reply, refund: &Refund<'_>, code: String) -> RefundA
 fn own_cancel(payment: &Value, refund: &Refund<'_>) -> Option<RefundAnswer> {
     let cancels = payment.get("cancels")?.as_array()?;
     let own = cancels.iter().find(|cancel| text(cancel, "cancelReason") == Some(refund.refund_id))?;
-    let gateway_refund_id = owned(own, "transactionKey")?;
-    Some(match text(own, "cancelStatus") {
-        Some("IN_PROGRESS") => RefundAnswer::Pending { gateway_refund_id },
-        Some("ABORTED") => RefundAnswer::Refused { code: "ABORTED".into() },
-        Some(_) | None => RefundAnswer::Done { gateway_refund_id },
+    let Seen { gateway_refund_id, state, code, .. } = seen(own)?;
+    Some(match state {
+        SeenState::Pending => RefundAnswer::Pending { gateway_refund_id },
+        SeenState::Failed => RefundAnswer::Refused { code: code.unwrap_or_default() },
+        SeenState::Succeeded => RefundAnswer::Done { gateway_refund_id },
     })
+}
+
+/// One cancel. The reason is our refund id when we made it, and somebody's words when the console did.
+fn seen(cancel: &Value) -> Option<Seen> {
+    let state = match text(cancel, "cancelStatus") {
+        Some("IN_PROGRESS") => SeenState::Pending,
+        Some("ABORTED") => SeenState::Failed,
+        Some(_) | None => SeenState::Succeeded,
+    };
+    Some(Seen {
+        gateway_refund_id: owned(cancel, "transactionKey")?,
+        refund_id: owned(cancel, "cancelReason").filter(|reason| reason.starts_with("rf_")),
+        amount: whole(cancel, "cancelAmount")?,
+        state,
+        code: (state == SeenState::Failed).then(|| "ABORTED".to_owned()),
+    })
+}
+
+/// All cancels of a payment. `cancels` is null before the first.
+pub(super) fn refunds(reply: &Reply, payment_id: &str) -> RefundsListed {
+    let payment = reply.ok().then(|| reply.json()).flatten();
+    let Some(payment) = payment.filter(|payment| text(payment, "paymentKey") == Some(payment_id)) else {
+        return RefundsListed::Failed;
+    };
+    let all = match payment.get("cancels") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(cancels)) => cancels.iter().map(seen).collect(),
+        Some(_) => None,
+    };
+    all.map_or(RefundsListed::Failed, RefundsListed::All)
+}
+
+/// The order a payment was made for.
+pub(super) fn order(reply: &Reply, payment_id: &str) -> OrderOf {
+    if !reply.ok() {
+        let unknown = reply.status == 404 && code(reply).as_deref() == Some("NOT_FOUND_PAYMENT");
+        return if unknown { OrderOf::Foreign } else { OrderOf::Failed };
+    }
+    let payment = reply.json().filter(|payment| text(payment, "paymentKey") == Some(payment_id));
+    match payment.as_ref().and_then(|payment| owned(payment, "orderId")) {
+        Some(order_id) => OrderOf::Order { order_id, payment_id: payment_id.to_owned() },
+        None => OrderOf::Failed,
+    }
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ fn a_key_already_gone_is_deleted() {
 fn a_refund_is_recognised_by_its_reason() {
     let refund = Refund {
         refund_id: "rf_2",
+        order_id: "o-3-0",
         payment_id: "tviva1",
         charge_id: None,
         amount: Money::krw(300),
@@ -185,8 +186,7 @@ fn a_refund_is_recognised_by_its_reason() {
         idempotency_key: "refund:rf_2",
     };
     let mut body = paid("PARTIAL_CANCELED");
-    let cancel =
-        |reason: &str, key: &str| json!({"cancelReason": reason, "transactionKey": key, "cancelStatus": "DONE"});
+    let cancel = |reason: &str, key: &str| json!({"cancelReason": reason, "transactionKey": key, "cancelStatus": "DONE", "cancelAmount": 300});
     body["cancels"] = json!([cancel("rf_1", "tx1"), cancel("rf_2", "tx2")]);
     let done = RefundAnswer::Done { gateway_refund_id: "tx2".into() };
     let answer = |given: &Reply| match cancelled(given, &refund) {
@@ -198,15 +198,47 @@ fn a_refund_is_recognised_by_its_reason() {
     body["cancels"] = json!([cancel("rf_1", "tx1")]);
     let refused = RefundAnswer::Refused { code: "NOT_CANCELABLE_AMOUNT".into() };
     assert_eq!(asked(&reply(200, &body.to_string()), &refund, "NOT_CANCELABLE_AMOUNT".into()), refused);
-    let unknown = |code: &str| RefundAnswer::Unknown { code: Some(code.into()) };
-    assert_eq!(asked(&reply(500, ""), &refund, "NOT_CANCELABLE_AMOUNT".into()), unknown("NOT_CANCELABLE_AMOUNT"));
-    assert_eq!(answer(&reply(200, &body.to_string())), unknown("cancel_not_listed"));
+    let unknown = |heard, code: &str| RefundAnswer::Unknown { heard, code: Some(code.into()) };
+    assert_eq!(
+        asked(&reply(500, ""), &refund, "NOT_CANCELABLE_AMOUNT".into()),
+        unknown(Heard::Error, "NOT_CANCELABLE_AMOUNT")
+    );
+    assert_eq!(answer(&reply(200, &body.to_string())), unknown(Heard::Error, "cancel_not_listed"));
     for code in ["ALREADY_CANCELED_PAYMENT", "NOT_CANCELABLE_AMOUNT", "NOT_MATCHES_REFUNDABLE_AMOUNT"] {
         assert!(matches!(cancelled(&error(403, code), &refund), Cancelled::Ask { .. }), "{code}");
     }
     assert_eq!(answer(&error(400, "REFUND_REJECTED")), RefundAnswer::Refused { code: "REFUND_REJECTED".into() });
-    for (status, code) in [(400, "PROVIDER_ERROR"), (403, "FORBIDDEN_CONSECUTIVE_REQUEST"), (401, "UNAUTHORIZED_KEY")] {
-        assert_eq!(answer(&error(status, code)), unknown(code));
+    for (status, code, heard) in [
+        (400, "PROVIDER_ERROR", Heard::Refusal),
+        (403, "FORBIDDEN_CONSECUTIVE_REQUEST", Heard::Error),
+        (401, "UNAUTHORIZED_KEY", Heard::Nothing),
+        (409, "IDEMPOTENT_REQUEST_PROCESSING", Heard::Nothing),
+        (500, "FAILED_REFUND_PROCESS", Heard::Error),
+    ] {
+        assert_eq!(answer(&error(status, code)), unknown(heard, code));
     }
-    assert_eq!(answer(&reply(500, "")), RefundAnswer::Unknown { code: None });
+    assert_eq!(answer(&reply(500, "")), RefundAnswer::Unknown { heard: Heard::Error, code: None });
+    assert_eq!(answer(&reply(429, "")), RefundAnswer::Unknown { heard: Heard::Nothing, code: None });
+}
+
+#[test]
+fn every_cancel_of_a_payment_is_seen_ours_and_the_consoles() {
+    let mut body = paid("PARTIAL_CANCELED");
+    let key = body["paymentKey"].as_str().unwrap().to_owned();
+    assert_eq!(refunds(&reply(200, &body.to_string()), &key), RefundsListed::All(Vec::new()), "null before the first");
+    body["cancels"] = json!([
+        {"cancelReason": "rf_1", "transactionKey": "tx1", "cancelStatus": "DONE", "cancelAmount": 300},
+        {"cancelReason": "고객 요청", "transactionKey": "tx2", "cancelStatus": "IN_PROGRESS", "cancelAmount": 200},
+    ]);
+    let RefundsListed::All(all) = refunds(&reply(200, &body.to_string()), &key) else { panic!("a list") };
+    let told: Vec<_> = all.iter().map(|s| (s.refund_id.as_deref(), s.amount, s.state)).collect();
+    assert_eq!(told, [(Some("rf_1"), 300, SeenState::Succeeded), (None, 200, SeenState::Pending)]);
+    body["cancels"] = json!([{"cancelReason": "x"}]);
+    assert_eq!(refunds(&reply(200, &body.to_string()), &key), RefundsListed::Failed, "a row that does not read");
+    assert_eq!(refunds(&reply(200, &body.to_string()), "another"), RefundsListed::Failed);
+    assert_eq!(refunds(&reply(500, ""), &key), RefundsListed::Failed);
+    let named = OrderOf::Order { order_id: body["orderId"].as_str().unwrap().to_owned(), payment_id: key.clone() };
+    assert_eq!(order(&reply(200, &body.to_string()), &key), named);
+    assert_eq!(order(&error(404, "NOT_FOUND_PAYMENT"), &key), OrderOf::Foreign);
+    assert_eq!(order(&reply(500, ""), &key), OrderOf::Failed);
 }

@@ -2,16 +2,17 @@
 //! its own, the rest says what to look at.
 
 use domain::charge::{Answer, Billable};
+use domain::dispute::Told;
 use domain::method::MaskedCard;
-use domain::money::Money;
+use domain::refund::Seen;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Unreadable;
-use crate::gateway::json::{id, money, owned, text, whole};
+use crate::gateway::json::{id, owned, text, whole};
 use crate::gateway::stripe::methods::card;
-use crate::gateway::stripe::read::Intent;
+use crate::gateway::stripe::read::{self, Intent};
 
 /// One event of the v1 API.
 pub struct StripeEvent {
@@ -27,31 +28,28 @@ pub struct StripeEvent {
     pub report: Option<(Billable, Answer)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefundState {
-    Pending,
-    Succeeded,
-    Failed,
+/// The payment an event is about, as far as its object says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The order of ours it was made for; absent where the object carries no metadata of ours.
+    pub order_id: Option<String>,
+    pub payment_id: Option<String>,
+    pub charge_id: Option<String>,
 }
 
 /// What an event is about.
 pub enum StripeKind {
     PaymentSucceeded,
     PaymentFailed,
-    /// One refund's state; `refund_id` is ours when we made it, absent when the Dashboard did.
+    /// One refund's state; it carries our refund id when we made it, none when the Dashboard did.
     Refund {
-        gateway_refund_id: String,
-        refund_id: Option<String>,
-        payment_id: Option<String>,
-        charge_id: Option<String>,
-        amount: Option<Money>,
-        state: RefundState,
+        about: About,
+        seen: Seen,
     },
-    /// What a charge has given back so far, in total.
+    /// What a charge has given back so far, in total; the refunds themselves are told by their own events.
     ChargeRefunded {
-        charge_id: String,
-        payment_id: Option<String>,
-        refunded: Option<Money>,
+        about: About,
+        total: Option<i64>,
     },
     MethodRemoved {
         token: SecretString,
@@ -70,14 +68,8 @@ pub enum StripeKind {
         customer: Option<SecretString>,
     },
     Dispute {
-        dispute_id: String,
-        payment_id: Option<String>,
-        charge_id: Option<String>,
-        amount: Option<Money>,
-        status: String,
-        reason: Option<String>,
-        /// No further change comes.
-        closed: bool,
+        about: About,
+        told: Told,
     },
     Unknown,
 }
@@ -111,11 +103,12 @@ fn kind(event_type: &str, object: &Value) -> Option<StripeKind> {
         "payment_intent.succeeded" => StripeKind::PaymentSucceeded,
         "payment_intent.payment_failed" => StripeKind::PaymentFailed,
         "charge.refunded" => StripeKind::ChargeRefunded {
-            charge_id: own()?,
-            payment_id: id(object, "payment_intent"),
-            refunded: money(object, "amount_refunded", "currency"),
+            about: About { charge_id: Some(own()?), ..about(object) },
+            total: whole(object, "amount_refunded"),
         },
-        "refund.created" | "refund.updated" | "refund.failed" => refund(object)?,
+        "refund.created" | "refund.updated" | "refund.failed" => {
+            StripeKind::Refund { about: about(object), seen: read::seen(object)? }
+        }
         "payment_method.detached" => StripeKind::MethodRemoved { token: own()?.into() },
         "payment_method.automatically_updated" => {
             StripeKind::MethodUpdated { token: own()?.into(), card: card(object) }
@@ -123,33 +116,25 @@ fn kind(event_type: &str, object: &Value) -> Option<StripeKind> {
         "setup_intent.succeeded" => StripeKind::SetupSucceeded { setup_intent: own()?, customer: secret("customer") },
         "setup_intent.setup_failed" => StripeKind::SetupFailed { setup_intent: own()?, customer: secret("customer") },
         dispute if dispute.starts_with("charge.dispute.") => StripeKind::Dispute {
-            dispute_id: own()?,
-            payment_id: id(object, "payment_intent"),
-            charge_id: id(object, "charge"),
-            amount: money(object, "amount", "currency"),
-            status: owned(object, "status")?,
-            reason: owned(object, "reason"),
-            closed: dispute == "charge.dispute.closed",
+            about: about(object),
+            told: Told {
+                id: own()?,
+                amount: whole(object, "amount")?,
+                status: owned(object, "status")?,
+                reason: owned(object, "reason"),
+                closed: dispute == "charge.dispute.closed",
+            },
         },
         _ => StripeKind::Unknown,
     })
 }
 
-fn refund(object: &Value) -> Option<StripeKind> {
-    let state = match text(object, "status")? {
-        "succeeded" => RefundState::Succeeded,
-        "failed" | "canceled" => RefundState::Failed,
-        "pending" | "requires_action" => RefundState::Pending,
-        _ => return None,
-    };
-    Some(StripeKind::Refund {
-        gateway_refund_id: owned(object, "id")?,
-        refund_id: object.get("metadata").and_then(|metadata| owned(metadata, "refund_id")),
+fn about(object: &Value) -> About {
+    About {
+        order_id: object.get("metadata").and_then(|metadata| owned(metadata, "order_id")),
         payment_id: id(object, "payment_intent"),
         charge_id: id(object, "charge"),
-        amount: money(object, "amount", "currency"),
-        state,
-    })
+    }
 }
 
 /// What a payment event says of one of our billables.

@@ -1,6 +1,8 @@
 //! Every event of facts/stripe.md §6.5, and what nobody promised.
 
 use domain::charge::{Capture, Decline, DeclineClass};
+use domain::money::Money;
+use domain::refund::SeenState;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -72,23 +74,21 @@ fn payments_that_are_not_ours_report_nothing() {
 fn refunds_tell_ours_from_the_dashboards() {
     let object = json!({
         "id": "re_1", "object": "refund", "amount": 1000, "currency": "krw", "charge": "ch_1", "payment_intent": "pi_1",
-        "status": "failed", "metadata": {"refund_id": "rf_1"},
+        "status": "failed", "metadata": {"refund_id": "rf_1", "order_id": "o-3-0"},
     });
     for event_type in ["refund.created", "refund.updated", "refund.failed"] {
-        let StripeKind::Refund { gateway_refund_id, refund_id, payment_id, charge_id, amount, state } =
-            event(event_type, object.clone()).kind
-        else {
-            panic!("a refund")
-        };
-        assert_eq!((gateway_refund_id.as_str(), refund_id.as_deref()), ("re_1", Some("rf_1")));
-        assert_eq!((payment_id.as_deref(), charge_id.as_deref()), (Some("pi_1"), Some("ch_1")));
-        assert_eq!((amount, state), (Some(Money::krw(1_000)), RefundState::Failed));
+        let StripeKind::Refund { about, seen } = event(event_type, object.clone()).kind else { panic!("a refund") };
+        assert_eq!((seen.gateway_refund_id.as_str(), seen.refund_id.as_deref()), ("re_1", Some("rf_1")));
+        assert_eq!((about.payment_id.as_deref(), about.charge_id.as_deref()), (Some("pi_1"), Some("ch_1")));
+        assert_eq!(about.order_id.as_deref(), Some("o-3-0"));
+        assert_eq!((seen.amount, seen.state), (1_000, SeenState::Failed));
     }
     let charge = json!({"id": "ch_1", "payment_intent": {"id": "pi_1"}, "amount_refunded": 1000, "currency": "krw"});
-    let StripeKind::ChargeRefunded { charge_id, payment_id, refunded } = event("charge.refunded", charge).kind else {
+    let StripeKind::ChargeRefunded { about, total } = event("charge.refunded", charge).kind else {
         panic!("a refunded charge")
     };
-    assert_eq!((charge_id.as_str(), payment_id.as_deref(), refunded), ("ch_1", Some("pi_1"), Some(Money::krw(1_000))));
+    assert_eq!((about.charge_id.as_deref(), about.payment_id.as_deref()), (Some("ch_1"), Some("pi_1")));
+    assert_eq!((about.order_id, total), (None, Some(1_000)));
 }
 
 #[test]
@@ -108,8 +108,9 @@ fn methods_setups_and_disputes() {
     let dispute = json!({"id": "dp_1", "charge": "ch_1", "payment_intent": "pi_1", "amount": 5, "currency": "krw",
         "status": "needs_response", "reason": "fraudulent"});
     for (event_type, end) in [("charge.dispute.created", false), ("charge.dispute.closed", true)] {
-        let StripeKind::Dispute { closed, status, .. } = event(event_type, dispute.clone()).kind else { panic!() };
-        assert_eq!((closed, status.as_str()), (end, "needs_response"));
+        let StripeKind::Dispute { told, about } = event(event_type, dispute.clone()).kind else { panic!() };
+        assert_eq!((told.closed, told.status.as_str(), told.amount), (end, "needs_response", 5));
+        assert_eq!(about.payment_id.as_deref(), Some("pi_1"));
     }
 }
 
@@ -119,7 +120,7 @@ fn unknown_types_and_shapes_are_unknown_not_errors() {
         ("invoice.paid", json!({"id": "in_1"})),
         ("customer.subscription.deleted", json!({"id": "sub_1"})),
         ("setup_intent.created", json!({"id": "seti_1"})),
-        ("refund.updated", json!({"id": "re_1", "status": "brand_new"})),
+        ("refund.updated", json!({"id": "re_1", "amount": 5, "status": "brand_new"})),
         ("payment_method.detached", json!({})),
         ("charge.dispute.created", json!(null)),
     ] {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::charge::{Answer, Capture, GatewayName, Heard, Lookup};
 use shared::gateway::{
-    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, RATE_LIMITED,
-    Refund, RefundAnswer, Register, Registered, SetUp, SetUpAnswer,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, OfPayment,
+    OrderOf, RATE_LIMITED, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
 };
 use tokio::time::Instant;
 
@@ -122,7 +122,15 @@ impl Gateway for Modelled {
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
-        RefundAnswer::Unknown { code: None }
+        RefundAnswer::Unknown { heard: Heard::Nothing, code: None }
+    }
+
+    async fn find_refunds(&self, _: &str) -> RefundsListed {
+        RefundsListed::Failed
+    }
+
+    async fn order_of(&self, _: &OfPayment<'_>) -> OrderOf {
+        OrderOf::Failed
     }
 
     async fn delete_method(&self, _: &DeleteMethod<'_>) -> Result<(), GatewayError> {

@@ -32,6 +32,7 @@ use crate::core::Core;
 use axum::{Router, routing::any};
 use std::sync::Arc;
 
+pub use side::{dispute_by_hand, refund_by_hand};
 pub use state::StripeState;
 
 /// Whether a behaviour override may name this: a test id, its bare name, a decline code, or `approved`.

@@ -11,7 +11,7 @@ use super::{
     intents,
     serve::{publish, settle_ripe},
     setups,
-    state::Settings,
+    state::{Settings, StripeState},
 };
 use crate::core::{Core, lock};
 use axum::{
@@ -69,9 +69,13 @@ async fn script() -> impl IntoResponse {
 
 /// Runs `work` outside any API request and publishes what it did.
 fn act(core: &Arc<Core>, work: impl FnOnce(&mut Call<'_>) -> Result<Value, Failure>) -> Response {
-    let form = Form::default();
+    act_with(core, &Form::default(), work)
+}
+
+/// The same with parameters.
+fn act_with(core: &Arc<Core>, form: &Form, work: impl FnOnce(&mut Call<'_>) -> Result<Value, Failure>) -> Response {
     let mut state = lock(&core.stripe);
-    let mut call = Call::automatic(&mut state, core, &form, core.now());
+    let mut call = Call::automatic(&mut state, core, form, core.now());
     let result = work(&mut call);
     let Call { ledger, outbox, .. } = call;
     publish(core, ledger, outbox);
@@ -188,6 +192,43 @@ struct CloseDispute {
 
 async fn close_dispute(State(core): Shared, Json(it): Json<CloseDispute>) -> Response {
     act(&core, |call| attempt::close_dispute(call, &it.dispute, it.won))
+}
+
+/// The intent an id or a metadata order id names.
+fn intent_named(state: &StripeState, named: &str) -> Option<String> {
+    let ours = |it: &&super::state::Intent| {
+        it.id == named || (it.status == "succeeded" && it.metadata.get("order_id").is_some_and(|id| id == named))
+    };
+    state.intents.newest().find(ours).map(|it| it.id.clone())
+}
+
+/// A refund in the Dashboard: no metadata of ours. `named` is a PaymentIntent or a metadata order id.
+pub fn refund_by_hand(core: &Arc<Core>, named: &str, amount: Option<i64>) -> Response {
+    let intent = intent_named(&lock(&core.stripe), named).unwrap_or_else(|| named.to_owned());
+    let amount = amount.map_or(String::new(), |amount| format!("&amount={amount}"));
+    match Form::parse(&format!("payment_intent={intent}{amount}")) {
+        Ok(form) => act_with(core, &form, |call| super::refunds::create(call, "")),
+        Err(failure) => act(core, |_| Err(failure)),
+    }
+}
+
+/// Opens a dispute (`needs_response`, `warning_needs_response`) or ends the open one (`won`, `lost`).
+pub fn dispute_by_hand(core: &Arc<Core>, named: &str, status: &str) -> Response {
+    act(core, |call| {
+        let intent = intent_named(call.state, named).ok_or_else(|| Failure::not_found("payment_intent", named))?;
+        let open = call.state.disputes.newest().find(|it| it.intent == intent).map(|it| it.id.clone());
+        match (status, open) {
+            ("won" | "lost", Some(dispute)) => attempt::close_dispute(call, &dispute, status == "won"),
+            ("needs_response" | "warning_needs_response", _) => {
+                let charge = call.state.intents.get(&intent).and_then(|it| it.latest_charge.clone());
+                let charge = charge.ok_or_else(|| Failure::request("This PaymentIntent has not been paid."))?;
+                attempt::dispute(call, &charge, "fraudulent", status.starts_with("warning"));
+                let newest = call.state.disputes.newest().next().map(|dispute| dispute.id.clone()).unwrap_or_default();
+                Ok(attempt::shown_dispute(call, &newest))
+            }
+            _ => Err(Failure::request("No such status, or no dispute to end.")),
+        }
+    })
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::core::{Core, lock};
 use objects::{Payment, TestCard};
@@ -119,6 +120,18 @@ pub fn grant(core: &Core, customer_key: &str, card: &str) -> Option<String> {
     let grant = Grant { customer_key: customer_key.to_owned(), card, used: false };
     lock(&core.toss).grants.insert(auth_key.clone(), grant);
     Some(auth_key)
+}
+
+/// A refund in the merchant's console. `named` is a payment key or an order id; `None` when it is no payment of Toss's.
+pub fn refund_by_hand(core: &Arc<Core>, named: &str, amount: Option<i64>) -> Option<Result<Value, &'static str>> {
+    let payment_key = {
+        let toss = lock(&core.toss);
+        let known = toss.payments.contains_key(named).then(|| named.to_owned());
+        known.or_else(|| toss.orders.get(named).cloned())?
+    };
+    let body = json!({ "cancelReason": "고객 요청", "cancelAmount": amount });
+    let cancelled = payments::cancel_payment(core, &payment_key, &body);
+    Some(cancelled.map(Option::unwrap_or_default).map_err(|refusal| refusal.code))
 }
 
 /// Sets the switches.

@@ -50,13 +50,18 @@ fn show(core: &Core, payment_key: &str) -> Answer {
 }
 
 fn give_back(core: &Arc<Core>, call: &Call) -> Answer {
+    cancel_payment(core, call.segment(1), &call.body)
+}
+
+/// Cancels a payment, by a merchant's server or by hand.
+pub(super) fn cancel_payment(core: &Arc<Core>, payment_key: &str, body: &Value) -> Answer {
     let now = core.now();
     let key = transaction_key(core);
     let mut toss = lock(&core.toss);
     let odd = toss.switches.oddities;
-    let stored = toss.payments.get_mut(call.segment(1)).ok_or(errors::NOT_FOUND_PAYMENT)?;
+    let stored = toss.payments.get_mut(payment_key).ok_or(errors::NOT_FOUND_PAYMENT)?;
     let payment = &mut stored.payment;
-    let (amount, reason) = decide(payment, &call.body)?;
+    let (amount, reason) = decide(payment, body)?;
     let whole_at_once = payment.status == Status::Done && amount == payment.balance_amount;
     payment.status = if whole_at_once { Status::Canceled } else { Status::PartialCanceled };
     payment.balance_amount -= amount;

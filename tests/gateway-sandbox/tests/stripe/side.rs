@@ -105,3 +105,19 @@ async fn objects_and_keys_outlive_a_restart() {
     done(&house, "/v1/payment_intents", &payer.charge("o-2", 5500)).await;
     std::fs::remove_file(state).unwrap();
 }
+
+#[tokio::test]
+async fn the_dashboard_refunds_without_metadata_and_the_payer_disputes() {
+    let house = house().await;
+    let intent = paid(&house, "pm_card_visa", "o-1").await;
+    let refund = house.turn("/__sandbox/refunds", json!({ "orderId": "o-1", "amount": 500 })).await;
+    assert_eq!((&refund["amount"], &refund["payment_intent"]), (&json!(500), &json!(intent)));
+    assert_eq!(refund["metadata"], json!({}));
+    let told = get(&house, "/v1/events?type=refund.created").await["data"].as_array().unwrap().len();
+    assert_eq!((told, kinds(&house, "type=charge.refunded").await.len()), (1, 1));
+    let dispute = house.turn("/__sandbox/disputes", json!({ "paymentId": intent, "status": "needs_response" })).await;
+    assert_eq!(dispute["payment_intent"], json!(intent));
+    let lost = house.turn("/__sandbox/disputes", json!({ "paymentId": intent, "status": "lost" })).await;
+    assert_eq!(lost["status"], "lost");
+    assert_eq!(kinds(&house, "type=charge.dispute.closed").await.len(), 1);
+}

@@ -17,8 +17,8 @@ use domain::method::MaskedCard;
 use domain::money::Money;
 use secrecy::{ExposeSecret, SecretString};
 use shared::gateway::{
-    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, Refund,
-    RefundAnswer, Register, Registered, SetUp, SetUpAnswer, WindowResult,
+    CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, IntentCancelled, KeysUnavailable, OfPayment,
+    OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer, WindowResult,
 };
 
 use crate::clock::{DAY, HOUR, SECOND, sleep};
@@ -203,7 +203,15 @@ impl Gateway for Line {
     }
 
     async fn refund(&self, _: &Refund<'_>) -> RefundAnswer {
-        RefundAnswer::Unknown { code: Some("no refunds in this model".to_owned()) }
+        RefundAnswer::Unknown { heard: Heard::Nothing, code: None }
+    }
+
+    async fn find_refunds(&self, _: &str) -> RefundsListed {
+        RefundsListed::Failed
+    }
+
+    async fn order_of(&self, _: &OfPayment<'_>) -> OrderOf {
+        OrderOf::Failed
     }
 
     async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError> {
