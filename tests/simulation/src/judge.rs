@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | I1 one capture per cycle | at every capture (`watch`), at the end |
 //! | I2 nothing due is missed | at the end |
-//! | I3 money adds up, every capture attached | at the end; a paid cycle without real money at every commit; when a signed event is accepted |
+//! | I3 money adds up, every capture attached | at the end; a paid cycle without real money at every commit; when a signed event is accepted; nothing captured is closed as absent |
 //! | I4 nothing after the end | at every claim |
 //! | I5 periods advance by one | at every commit |
 //! | I6 sent as stored | at every send, at every commit |
