@@ -66,6 +66,9 @@ crash-sweep: ## A process death or a failed call at every step of a charge, and 
 planted-bugs: ## Known bugs, planted one by one in a scratch copy: the simulation has to find each (BUG=name picks one)
 	@$(STACK) planted-bugs $(BUG)
 
+mutants: ## The rules broken in one place at a time: their tests have to notice (hours; FILE=shared/domain/src/settle.rs)
+	@$(STACK) mutants $(FILE)
+
 bench: ## Measure the budgets against floors; a table, and JSON in the target directory (ROWS="cpu wall" picks, QUICK=yes tries)
 	cargo build --profile measured -p functions -p bench-floor
 	cargo run --profile measured -p bench -- $(if $(QUICK),--quick) $(ROWS)
