@@ -14,7 +14,7 @@ VERSION = "27.1.0"
 # What has to notice a mutant of a folder: its own tests, and those of who drives it.
 FOLDERS = {
     "shared/domain/": ["domain"],
-    "shared/src/": ["shared", "tests", "simulation"],
+    "shared/src/": ["shared", "tests"],
 }
 
 

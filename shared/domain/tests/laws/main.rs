@@ -2,6 +2,7 @@
 //! test is named after the law it proves.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: failing loudly is its purpose")]
 
+mod answers;
 mod books;
 mod calendar;
 mod cancelling;

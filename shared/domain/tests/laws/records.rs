@@ -3,7 +3,7 @@
 use domain::charge::{GatewayName, Trigger};
 use domain::cycle::{Attempt, Cycle, Outcome, State};
 use domain::money::{Currency, Money};
-use domain::subscription::Status;
+use domain::subscription::{Status, due_partitions};
 
 use crate::books::Books;
 use crate::fixtures::{birth, capture, hours, method, soft};
@@ -80,4 +80,24 @@ fn charges_on_record_are_known_and_no_others() {
     let third = books.start(Trigger::Manual, due + hours(2));
     assert!(!books.cycle(1).known_charges().contains(&capture(&books.subscription, &third).charge_id.unwrap()));
     assert_eq!(Books::active(GatewayName::Toss).cycle(0).known_charges(), [""; 0]);
+}
+
+#[test]
+fn a_subscription_is_stored_small_and_read_back_whole() {
+    let mut books = Books::active(GatewayName::Toss);
+    let row = serde_json::to_value(&books.subscription).unwrap();
+    assert_eq!((row.get("absent"), serde_json::from_value(row.clone()).ok()), (None, Some(books.subscription.clone())));
+    books.subscription.absent = 1;
+    let row = serde_json::to_value(&books.subscription).unwrap();
+    assert_eq!(serde_json::from_value(row).ok(), Some(books.subscription));
+}
+
+#[test]
+fn a_subscription_is_due_in_a_partition_of_its_gateway_and_stays_there() {
+    let row = Books::active(GatewayName::Toss).subscription;
+    let partition = row.due_partition();
+    assert!(due_partitions(GatewayName::Toss).contains(&partition), "{partition}");
+    assert!(!due_partitions(GatewayName::Stripe).contains(&partition));
+    // Stored keys: rows written by every version must be found.
+    assert_eq!(partition, "toss#01");
 }
