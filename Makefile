@@ -5,7 +5,7 @@ STACK := $(PYTHON) infra/local/stack.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help up down status journey token run-billing replay-events test lint fmt test-unit test-sdk test-e2e test-iam
-.PHONY: model simulate outage-drill crash-sweep bench package deploy
+.PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -65,6 +65,12 @@ outage-drill: ## Runs stop for forty simulated days across two month ends and st
 
 crash-sweep: ## A process death or a failed call at every step of a charge, and every pair of deaths
 	cargo test --package tests --test it flows::sweep -- --nocapture
+
+planted-bugs: ## Known bugs, planted one by one in a scratch copy: the simulation has to find each (BUG=name picks one)
+	@$(STACK) planted-bugs $(BUG)
+
+mutants: ## The rules broken in one place at a time: their tests have to notice (hours; FILE=shared/domain/src/settle.rs)
+	@$(STACK) mutants $(FILE)
 
 bench: ## Measure the budgets against floors; a table, and JSON in the target directory (ROWS="cpu wall" picks, QUICK=yes tries)
 	cargo build --profile measured -p functions -p bench-floor -p bench

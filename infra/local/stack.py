@@ -216,6 +216,20 @@ def command_validate(settings, _arguments):
     suites.validate_template(tools.sam(settings.tools), settings)
 
 
+def command_planted_bugs(_settings, arguments):
+    tools.prerequisites()
+    import planted
+
+    planted.planted_bugs(arguments.bug)
+
+
+def command_mutants(settings, arguments):
+    tools.prerequisites()
+    import mutants
+
+    mutants.mutants(settings.tools, arguments.file)
+
+
 def command_package(settings, arguments):
     tools.prerequisites()
     import package
@@ -263,6 +277,10 @@ def parser():
     command.add_argument("--auth", action="store_true")
     add("sdk-check", command_sdk_check, "Let Stripe's own SDK talk to the gateway sandbox.")
     add("validate", command_validate, "Check template.yaml with SAM's linter.")
+    command = add("planted-bugs", command_planted_bugs, "Plant known bugs in a copy and let the simulation find them.")
+    command.add_argument("bug", nargs="?", help="one bug; all when none is named")
+    command = add("mutants", command_mutants, "Break the rules in one place at a time; their tests have to notice.")
+    command.add_argument("file", nargs="?", help="one file, such as shared/domain/src/settle.rs; all when none is named")
     command = add("package", command_package, "Build the arm64 zips of the shipped profile into dist/.")
     command.add_argument("only", nargs="*", help="functions to package; all when none is named")
     command = add("deploy", command_deploy, "Deploy what `package` built to a stage of samconfig.toml.")

@@ -15,6 +15,7 @@ use shared::usecase::run_billing;
 use shared::usecase::runner::{Runner, Settings};
 
 use crate::clock::{HOUR, MINUTE, SECOND};
+use crate::judge;
 use crate::mail::{Hook, Letter};
 use crate::process::{End, start};
 use crate::rng::Rng;
@@ -116,6 +117,9 @@ pub fn webhook(sim: &Arc<Sim>, who: Who, hook: Hook, tries: u32) {
     sim.say(kind, |kind| Step::Hook { who, kind });
     let work = move |process: crate::process::Process| async move { received(&process, hook).await };
     let after = move |sim: &Arc<Sim>, end| {
+        if end == End::Well {
+            judge::accepted(sim, who, &again);
+        }
         if end != End::Well && tries < HOOK_TRIES {
             let wait = (MINUTE << (2 * tries.min(5))).min(6 * HOUR);
             sim.post(wait, Letter::Hook { who, hook: again, tries: tries + 1 });

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | I1 one capture per cycle | at every capture (`watch`), at the end |
 //! | I2 nothing due is missed | at the end |
-//! | I3 money adds up, every capture attached | at the end; a paid cycle without real money at every commit |
+//! | I3 money adds up, every capture attached | at the end; a paid cycle without real money at every commit; when a signed event is accepted; nothing captured is closed as absent |
 //! | I4 nothing after the end | at every claim |
 //! | I5 periods advance by one | at every commit |
 //! | I6 sent as stored | at every send, at every commit |
@@ -18,12 +18,14 @@
 use std::sync::Arc;
 
 use domain::calendar::{seoul_date, seoul_midnight};
+use domain::charge::Answer;
 use domain::cycle::{Cycle, Outcome, State};
 use domain::subscription::{Status, Subscription};
 use shared::store::typed;
 
 use crate::books::{Books, Payment};
 use crate::clock::MINUTE;
+use crate::mail::Hook;
 use crate::sim::Sim;
 use crate::trace::Who;
 use crate::world::{SETTLING, TICK};
@@ -52,6 +54,19 @@ pub fn alive(sim: &Arc<Sim>, now: i64) {
     };
     if let Some((who, text)) = late {
         sim.broken("I9 converges within two ticks", Some(who), text);
+    }
+}
+
+/// I3, when a gateway's event was answered with 200: it will never be sent again, so the money it tells of is in the books
+/// by now. Polls would bring it too; that they do not have to is what the event is for.
+pub fn accepted(sim: &Sim, who: Who, hook: &Hook) {
+    let Hook::Stripe { id, answer: Answer::Captured(capture), .. } = hook else { return };
+    let booked = {
+        let books = sim.books.lock().unwrap();
+        ["captured", "quarantined"].iter().any(|kind| books.said.contains_key(&(capture.payment_id.clone(), *kind)))
+    };
+    if !booked {
+        sim.broken("I3 an accepted event is booked", Some(who), format!("{id}: {capture:?}"));
     }
 }
 

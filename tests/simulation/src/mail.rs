@@ -114,10 +114,15 @@ impl Sim {
 
     /// A gateway sends an event.
     pub fn tell(&self, who: Who, hook: Option<Hook>) {
-        let Some(hook) = hook else { return };
-        if self.strikes(Kind::HookDropped, who) {
-            return;
+        if !self.strikes(Kind::HookDropped, who) {
+            self.tell_in_the_end(who, hook);
         }
+    }
+
+    /// The same for an event that is not lost for good: nothing but it, and a reconciliation that is not part of this
+    /// world, would ever say that the payment was made.
+    pub fn tell_in_the_end(&self, who: Who, hook: Option<Hook>) {
+        let Some(hook) = hook else { return };
         let early = self.rng.below(10) < 3 && !self.calm();
         if early {
             self.count(Kind::HookEarly, who);

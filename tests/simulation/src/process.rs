@@ -15,7 +15,7 @@ use shared::gateway::Gateways;
 use shared::ports::{Context, Random, Vault, VaultError};
 use shared::usecase::Charging;
 use shared::usecase::allowance::Unpaced;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::clock::{HOUR, MINUTE, ProcessClock, SECOND};
 use crate::gateway::Line;
@@ -39,7 +39,7 @@ impl Process {
         let number = sim.next_process();
         let old_code = sim.strikes(Kind::OldCode, NOBODY);
         let skew = if sim.strikes(Kind::Skewed, NOBODY) { sim.rng.range(-5 * MINUTE, 5 * MINUTE) } else { 0 };
-        let line = |name| Arc::new(Line { sim: Arc::clone(sim), name, old_code });
+        let line = |name| Arc::new(Line { sim: Arc::clone(sim), name, process: number, old_code });
         let charging = Charging {
             store: Arc::new(ProcessStore { sim: Arc::clone(sim), process: number, old_code }),
             gateways: Gateways { toss: line(GatewayName::Toss), stripe: line(GatewayName::Stripe) },
@@ -115,16 +115,15 @@ pub fn start<F>(
     let number = process.number;
     sim.step(Step::Begin { process: number, job, who });
     let plan = Plan::drawn(sim, job);
-    // A thawed process goes on as if nothing had been: its time-out did not run either.
-    let limit = if let Plan::Freezes { ms, .. } = plan { limit + ms } else { limit };
-    let limited = tokio::time::timeout(crate::clock::duration(limit), work(process));
-    let mortal = Mortal { inner: Some(Box::pin(limited)), sim: Arc::clone(sim), number, plan, frozen: None };
+    let limit = Box::pin(tokio::time::sleep(crate::clock::duration(limit)));
+    let mortal =
+        Mortal { inner: Some(Box::pin(work(process))), limit, sim: Arc::clone(sim), number, plan, frozen: None };
     let sim = Arc::clone(sim);
     tokio::spawn(async move {
         let end = match mortal.await {
-            Some(Ok(true)) => End::Well,
-            Some(Ok(false)) => End::InError,
-            Some(Err(_)) | None => End::Killed,
+            Some(true) => End::Well,
+            Some(false) => End::InError,
+            None => End::Killed,
         };
         match end {
             End::Killed => sim.step(Step::Killed { process: number }),
@@ -161,23 +160,50 @@ impl Plan {
 /// A future that may be dropped, or left alone for a while, at any of its awaits.
 struct Mortal<F> {
     inner: Option<Pin<Box<F>>>,
+    /// When it is stopped.
+    limit: Pin<Box<Sleep>>,
     sim: Arc<Sim>,
     number: u32,
     plan: Plan,
-    frozen: Option<Pin<Box<Sleep>>>,
+    frozen: Option<Frozen>,
+}
+
+/// Since when, and until what.
+struct Frozen {
+    since: Instant,
+    thaws: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl<F> Mortal<F> {
+    fn freeze(&mut self, thaws: impl Future<Output = ()> + Send + 'static, waker: &mut Poller<'_>) {
+        let mut thaws: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(thaws);
+        // Registers the waker; it cannot be over yet.
+        let _ = thaws.as_mut().poll(waker);
+        self.frozen = Some(Frozen { since: Instant::now(), thaws });
+    }
 }
 
 impl<F: Future> Future for Mortal<F> {
-    /// None when killed.
+    /// None when killed or stopped.
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, waker: &mut Poller<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some(sleep) = &mut this.frozen {
-            match sleep.as_mut().poll(waker) {
+        if let Some(frozen) = &mut this.frozen {
+            match frozen.thaws.as_mut().poll(waker) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => this.frozen = None,
+                // A thawed process goes on as if nothing had been: its time-out did not run either.
+                Poll::Ready(()) => {
+                    let limit = this.limit.deadline() + frozen.since.elapsed();
+                    this.limit.as_mut().reset(limit);
+                    this.frozen = None;
+                }
             }
+        }
+        if let Some(resent) = this.sim.held(this.number) {
+            this.sim.step(Step::Frozen { process: this.number, ms: 0 });
+            this.freeze(resent, waker);
+            return Poll::Pending;
         }
         match &mut this.plan {
             Plan::Lives => {}
@@ -191,16 +217,16 @@ impl<F: Future> Future for Mortal<F> {
                 this.plan = Plan::Lives;
                 this.sim.count(Kind::Frozen, NOBODY);
                 this.sim.step(Step::Frozen { process: this.number, ms });
-                let mut sleep = Box::pin(tokio::time::sleep(crate::clock::duration(ms)));
-                // Registers the waker; it cannot be over yet.
-                let _ = sleep.as_mut().poll(waker);
-                this.frozen = Some(sleep);
+                this.freeze(tokio::time::sleep(crate::clock::duration(ms)), waker);
                 return Poll::Pending;
             }
             Plan::Dies { in_polls } | Plan::Freezes { in_polls, .. } => *in_polls -= 1,
         }
         match &mut this.inner {
-            Some(inner) => inner.as_mut().poll(waker).map(Some),
+            Some(inner) => match inner.as_mut().poll(waker) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending => this.limit.as_mut().poll(waker).map(|()| None),
+            },
             None => Poll::Ready(None),
         }
     }

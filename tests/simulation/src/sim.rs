@@ -1,6 +1,6 @@
 //! One simulated world: everything the processes, the gateways, the people and the judge share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use shared::store::{Commit, Key, MemoryStore, Record, Write};
 use tokio::sync::Notify;
 
 use crate::books::{Books, Names};
-use crate::clock::{HOUR, Time};
+use crate::clock::{HOUR, SECOND, Time, duration, sleep};
 use crate::gateway::Gateways;
 use crate::jobs::Setup;
 use crate::mail::Mail;
@@ -49,6 +49,9 @@ pub struct Sim {
     /// Rows as committed. Looked up only, never walked.
     rows: Mutex<HashMap<Key, Record>>,
     processes: AtomicU32,
+    /// Processes about to freeze, with the key whose next send thaws them.
+    holds: Mutex<BTreeMap<u32, String>>,
+    resends: Mutex<BTreeMap<String, Arc<Notify>>>,
 }
 
 impl Sim {
@@ -72,6 +75,8 @@ impl Sim {
             recent: Mutex::new(Vec::new()),
             rows: Mutex::new(HashMap::new()),
             processes: AtomicU32::new(1),
+            holds: Mutex::new(BTreeMap::new()),
+            resends: Mutex::new(BTreeMap::new()),
             rng,
         }
     }
@@ -99,6 +104,29 @@ impl Sim {
             open = (open.div_euclid(HOUR) + 1) * HOUR;
         }
         open
+    }
+
+    /// Freezes a process at its next await, until this key is sent again.
+    pub fn hold(&self, process: u32, key: &str) {
+        self.holds.lock().unwrap().insert(process, key.to_owned());
+    }
+
+    /// What thaws a process that is to freeze now: a moment after the attempt was sent again, or hours later.
+    pub fn held(&self, process: u32) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let key = self.holds.lock().unwrap().remove(&process)?;
+        let resent = Arc::clone(self.resends.lock().unwrap().entry(key).or_default());
+        let moment = self.rng.range(0, SECOND);
+        Some(async move {
+            let _ = tokio::time::timeout(duration(3 * HOUR), resent.notified()).await;
+            sleep(moment).await;
+        })
+    }
+
+    /// A request leaves under a key.
+    pub fn sent(&self, key: &str) {
+        if let Some(resent) = self.resends.lock().unwrap().remove(key) {
+            resent.notify_waiters();
+        }
     }
 
     /// Whether a partition of the due index holds nothing due by `until`.

@@ -79,11 +79,19 @@ impl Books {
         if let Some(text) = earlier {
             self.broken("I1 one capture per cycle", Some(who), at, text);
         }
+        if self.is_absent(who, index, payment.n) {
+            self.broken("I3 absent is proved", Some(who), at, format!("closed as absent: {payment:?}"));
+        }
         let owed = self.row(who).map(|row| row.amount);
         if owed != Some(payment.amount) {
             self.broken("I6 the amount owed", Some(who), at, format!("{owed:?} is owed: {payment:?}"));
         }
         self.payments.push(payment);
+    }
+
+    fn is_absent(&self, who: Who, index: u32, n: u32) -> bool {
+        let attempt = self.cycles.get(&(who, index)).and_then(|cycle| cycle.attempt(n));
+        attempt.is_some_and(|a| a.outcome == Outcome::Absent)
     }
 
     /// A subscription row is written.
@@ -92,6 +100,9 @@ impl Books {
         if let Some(row) = &before
             && row.version >= after.version
         {
+            if row.version == after.version && *row != after {
+                self.broken("I3 no write is lost", Some(who), at, format!("{row:?}, overwritten by {after:?}"));
+            }
             return;
         }
         self.writes += 1;
@@ -247,6 +258,10 @@ impl Books {
             if !real {
                 self.broken("I3 paid with real money", Some(who), at, format!("{after:?}"));
             }
+        }
+        let taken = |a: &&Attempt| a.outcome == Outcome::Absent && self.captures(who, after.index).any(|p| p.n == a.n);
+        if let Some(attempt) = after.attempts.iter().find(taken).filter(|a| !self.is_absent(who, after.index, a.n)) {
+            self.broken("I3 absent is proved", Some(who), at, format!("captured, and closed: {attempt:?}"));
         }
         if before_is_older(self.cycles.get(&(who, after.index)), &after) {
             self.cycles.insert((who, after.index), after);

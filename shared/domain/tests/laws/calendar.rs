@@ -110,3 +110,17 @@ proptest! {
         prop_assert!(due == begins || due == next_seoul_day(charged).unwrap(), "and no later than that");
     }
 }
+
+#[test]
+fn a_window_opens_later_only_before_it_opens() {
+    let window = ChargeWindow::parse("09:00-21:00").unwrap();
+    for (instant, later) in [
+        ("2026-11-30T15:00:00Z", true),
+        ("2026-11-30T23:59:59.999Z", true),
+        ("2026-12-01T00:00:00Z", false),
+        ("2026-12-01T11:59:59Z", false),
+        ("2026-12-01T12:00:00Z", false),
+    ] {
+        assert_eq!(window.opens_later(at(instant)), later, "{instant}");
+    }
+}

@@ -247,3 +247,21 @@ proptest! {
         prop_assert_eq!(books.due(to), Due::Cancel);
     }
 }
+
+#[test]
+fn an_open_case_says_that_the_period_is_over_whatever_this_clock_says() {
+    let mut books = Books::active(GatewayName::Toss);
+    let end = books.subscription.due_at.unwrap();
+    books.hear(Trigger::Renewal, end, soft);
+    // By a clock that is five minutes behind.
+    let (after, _) = books.subscription.cancelled(CancelAt::PeriodEnd, end - minutes(5)).unwrap().unwrap();
+    assert_eq!((after.status, after.cancel_at), (Status::Cancelled, None));
+}
+
+#[test]
+fn what_has_ended_is_not_parked() {
+    let mut books = Books::active(GatewayName::Toss);
+    books.cancel(CancelAt::Now, birth() + days(3));
+    books.subscription.parked = true;
+    assert!(!books.subscription.terminated().unwrap().0.parked);
+}

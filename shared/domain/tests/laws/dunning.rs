@@ -1,7 +1,7 @@
 //! Dunning: the schedule of the brief, its fixed deadline, and what must never consume a step.
 
 use domain::calendar::{next_seoul_day, seoul_date};
-use domain::charge::{Answer, DeclineClass, GatewayName, Heard, LiveAttempt, Trigger};
+use domain::charge::{Answer, Decline, DeclineClass, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::cycle::State;
 use domain::dunning::{DunningCase, TRIES_PER_CYCLE};
 use domain::subscription::{Due, StartRefused, Status, Subscription};
@@ -314,4 +314,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_case_shows_the_last_decline() {
+    let mut books = Books::active(GatewayName::Toss);
+    let opened = books.subscription.due_at.unwrap();
+    books.hear(Trigger::Renewal, opened, soft);
+    let other = |live: &LiveAttempt| match soft(live) {
+        Answer::Declined(decline) => Answer::Declined(Decline { code: "EXCEED_LIMIT".into(), ..decline }),
+        other => other,
+    };
+    books.hear(Trigger::Manual, opened + hours(1), other);
+    assert_eq!(books.subscription.dunning.unwrap().code, "EXCEED_LIMIT");
 }

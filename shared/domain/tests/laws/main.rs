@@ -2,6 +2,7 @@
 //! test is named after the law it proves.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: failing loudly is its purpose")]
 
+mod answers;
 mod books;
 mod calendar;
 mod cancelling;
@@ -17,8 +18,10 @@ mod new_card;
 mod order;
 mod outage;
 mod quarantine;
+mod records;
 mod refunds;
 mod resolve;
+mod runs;
 mod walk;
 mod without_card;
 mod world;

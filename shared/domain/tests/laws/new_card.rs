@@ -3,11 +3,11 @@
 use domain::card::NO_CARD;
 use domain::charge::{GatewayName, Heard, Trigger};
 use domain::cycle::State;
-use domain::subscription::{Due, Status};
+use domain::subscription::{Due, Status, Subscription};
 use jiff::Timestamp;
 
 use crate::books::Books;
-use crate::fixtures::{by_call, captured, days, hard, hours, method, minutes, refused, soft, unknown};
+use crate::fixtures::{by_call, captured, days, hard, hours, method, minutes, refused, soft, unapproved, unknown};
 
 /// Suspended since the returned instant; nothing is due before its end.
 fn suspended() -> (Books, Timestamp) {
@@ -110,4 +110,25 @@ fn suspension_leaves_no_retry_behind() {
     assert!(books.subscription.dunning.as_ref().unwrap().next_at.is_some());
     let (suspended, _) = books.subscription.suspended(opened + days(7)).unwrap();
     assert_eq!(suspended.dunning.unwrap().next_at, None);
+}
+
+#[test]
+fn the_next_attempt_goes_to_the_new_cards_gateway() {
+    let mut books = Books::active(GatewayName::Toss);
+    let due = books.subscription.due_at.unwrap();
+    let row = books.subscription.with_method(method(2), GatewayName::Stripe, due).unwrap();
+    assert_eq!((row.method_id, row.gateway), (method(2), GatewayName::Stripe));
+    let live = books.start(Trigger::Renewal, due);
+    let row = books.subscription.with_next_method(method(2), GatewayName::Stripe);
+    assert_eq!((&row.method_id, row.gateway), (&method(2), GatewayName::Stripe));
+    assert_eq!(row.live, Some(live), "the one in flight keeps its own");
+}
+
+#[test]
+fn a_card_is_waited_for_where_something_is_unpaid_and_may_be_paid() {
+    let active = Books::active(GatewayName::Toss).subscription;
+    let waits = |status| Subscription { status, ..active.clone() }.waits_for_card();
+    let statuses = Status::ALL.into_iter().filter(|status| waits(*status));
+    assert_eq!(statuses.collect::<Vec<_>>(), [Status::PendingActivation, Status::Suspended]);
+    assert!(!unapproved(GatewayName::Toss).waits_for_card(), "nobody has approved it");
 }

@@ -1,13 +1,13 @@
 //! Looking up before anything else: no lease, age or silence ever leads straight to another charge.
 
 use domain::charge::{Answer, Doubt, GatewayName, Heard, LiveAttempt, Lookup, Profile, Trigger};
-use domain::resolve::{Next, after_lookup, next_look};
+use domain::resolve::{Next, after_lookup, look_after_silence, next_look};
 use domain::subscription::{Due, StartRefused};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use crate::books::Books;
-use crate::fixtures::{by_call, captured, days, hours, minutes, refused, soft, unknown};
+use crate::fixtures::{at, by_call, captured, days, hours, minutes, refused, soft, unknown};
 
 fn in_flight(gateway: GatewayName) -> (Books, LiveAttempt) {
     let mut books = Books::active(gateway);
@@ -193,4 +193,40 @@ proptest! {
             prop_assert!(matches!(next, Next::Look { .. }), "{:?}", next);
         }
     }
+}
+
+#[test]
+fn what_was_seen_is_counted() {
+    let (_, live) = in_flight(GatewayName::Toss);
+    let profile = GatewayName::Toss.profile();
+    let now = live.lease_until;
+    let doubt = Doubt { heard: Heard::Error, empty: 0, last_empty_at: None, looks: 3 };
+    let look = |live: &LiveAttempt, lookup| match after_lookup(live, &profile, lookup, true, now).unwrap() {
+        Next::Look { doubt, .. } => doubt,
+        other => panic!("{other:?}"),
+    };
+    let empty = look(&doubtful(&live, doubt), Lookup::NotFound);
+    assert_eq!((empty.empty, empty.looks, empty.last_empty_at), (1, 4, Some(now)));
+    let pending = look(&doubtful(&live, empty.clone()), Lookup::Pending);
+    assert_eq!((pending.empty, pending.looks, pending.last_empty_at), (0, 5, None), "it was there after all");
+    let failed = look(&doubtful(&live, empty.clone()), Lookup::Failed);
+    assert_eq!(failed, Doubt { looks: 5, ..empty }, "a failed question says nothing");
+}
+
+#[test]
+fn after_silence_the_next_look_waits_for_half_of_it_and_an_hour_at_most() {
+    let start = at("2027-03-01T00:00:00Z");
+    for (silent, wait) in [(0, 0), (60, 30), (3_600, 1_800), (7_200, 3_600), (90_000, 3_600), (-60, 0)] {
+        let now = start + SignedDuration::from_secs(silent);
+        assert_eq!(look_after_silence(now, start).unwrap(), now + SignedDuration::from_secs(wait), "{silent} s");
+    }
+}
+
+#[test]
+fn what_is_not_the_renewal_may_be_sent_again_whatever_is_owed() {
+    let (mut books, live) = in_flight(GatewayName::Toss);
+    books.subscription.live = Some(LiveAttempt { seq: 1, index: 0, ..live.clone() });
+    assert!(books.subscription.may_resend());
+    books.subscription.live = Some(LiveAttempt { index: 0, ..live });
+    assert!(!books.subscription.may_resend(), "a renewal that is paid is not");
 }

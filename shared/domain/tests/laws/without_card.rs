@@ -109,3 +109,10 @@ proptest! {
         prop_assert!(matches!(books.subscription.status, Status::Suspended | Status::Terminated));
     }
 }
+
+#[test]
+fn a_first_payment_without_a_card_is_next_looked_at_when_it_lapses() {
+    let books = Books::approved(GatewayName::Toss);
+    let (after, _) = books.subscription.without_card(Trigger::First, NO_CARD, birth() + hours(1)).unwrap();
+    assert_eq!(after.due_at, Some(birth() + days(30)));
+}

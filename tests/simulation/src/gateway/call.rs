@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Arrival, Fate, Line, Request, unknown};
 use crate::books::{Payment, Refusal, Sent};
-use crate::clock::{MINUTE, SECOND, sleep};
+use crate::clock::{DAY, MINUTE, SECOND, sleep};
 use crate::mail::Hook;
 use crate::sim::Sim;
 use crate::trace::{Step, Who};
@@ -30,6 +30,8 @@ struct Route {
     processing: i64,
     answer_lost: bool,
     limited: bool,
+    /// By a part of the gateway that has not heard of the key yet.
+    key_refused: bool,
     fate: Fate,
 }
 
@@ -43,6 +45,7 @@ impl Route {
             processing: if late { sim.rng.range(MINUTE, 40 * MINUTE) } else { latency(sim) },
             answer_lost: strikes(Kind::AnswerLost),
             limited: strikes(Kind::Limited),
+            key_refused: strikes(Kind::KeyRefusedOnce),
             fate: if strikes(Kind::ErrorBefore) {
                 Fate::ErrorBefore
             } else if strikes(Kind::ErrorAfter) {
@@ -112,6 +115,10 @@ impl Line {
             (!late).then_some(answer)
         });
         let answer = heard.await.ok().flatten().unwrap_or_else(silence);
+        if matches!(answer, Answer::Refused { .. }) && self.sim.strikes(Kind::AnswerHeld, who) {
+            self.sim.hold(self.process, charge.idempotency_key);
+            tokio::task::yield_now().await;
+        }
         let name = self.name;
         self.sim.say(&spoken(&answer), |what| Step::Answered { gateway: name, who, index, what });
         answer
@@ -133,6 +140,7 @@ impl Line {
         let (token, customer) = (sent.token.clone(), sent.customer.clone());
         let now = self.sim.now();
         let named = self.sim.books.lock().unwrap().asked(self.name, charge.idempotency_key, sent, now)?;
+        self.sim.sent(charge.idempotency_key);
         let step = Step::Asked {
             gateway: self.name,
             who: named.who,
@@ -174,6 +182,7 @@ async fn serve(
         None if !sim.gateways.keys(gateway).lock().unwrap().accepts(&request.key_version, sim.now()) => {
             Answer::Refused { code: "EXPIRED_KEY".to_owned() }
         }
+        None if route.key_refused => Answer::Refused { code: "UNAUTHORIZED_KEY".to_owned() },
         None if route.limited => unknown(Heard::Refusal, RATE_LIMITED),
         None => match arrive(&sim, gateway, &request, route.fate) {
             Arrival::Answered(answer) => answer,
@@ -218,8 +227,14 @@ fn finish(sim: &Arc<Sim>, gateway: GatewayName, request: &Request, fate: Fate) -
         GatewayName::Stripe => sim.gateways.stripe.lock().unwrap().finish(request, fate, verdict, now),
     };
     match moved {
-        Some(Moved::Captured(capture)) => captured(sim, gateway, &asked, capture),
-        Some(Moved::Declined(decline)) => declined(sim, gateway, &asked, decline),
+        Some(Moved::Captured(capture)) => {
+            let hook = captured(sim, gateway, &asked, capture);
+            sim.tell(asked.who, hook);
+        }
+        Some(Moved::Declined(decline)) => {
+            completed_later(sim, &asked, &decline);
+            declined(sim, gateway, &asked, decline);
+        }
         None => {}
     }
     answer
@@ -231,7 +246,8 @@ pub enum Moved {
     Declined(Decline),
 }
 
-fn captured(sim: &Sim, gateway: GatewayName, request: &Request, capture: Capture) {
+/// Money moves. Returns the event that tells of it.
+fn captured(sim: &Sim, gateway: GatewayName, request: &Request, capture: Capture) -> Option<Hook> {
     let (who, index) = (request.who, request.index);
     sim.step(Step::Captured { gateway, who, index, amount: capture.amount.amount });
     sim.books.lock().unwrap().captured(Payment {
@@ -247,7 +263,29 @@ fn captured(sim: &Sim, gateway: GatewayName, request: &Request, capture: Capture
     });
     sim.wake.notify_one();
     let event = capture.charge_id.clone().unwrap_or_else(|| capture.payment_id.clone());
-    sim.tell(who, Hook::payment(gateway, &event, &request.order_id, Answer::Captured(capture)));
+    Hook::payment(gateway, &event, &request.order_id, Answer::Captured(capture))
+}
+
+/// Some payers complete what was declined by themselves, hours or days later, if it is still open then.
+fn completed_later(sim: &Arc<Sim>, request: &Request, decline: &Decline) {
+    let Some(intent) = decline.intent.clone() else { return };
+    if !sim.likely(Kind::PayerCompletes) {
+        return;
+    }
+    let (sim, request) = (Arc::clone(sim), request.clone());
+    let wait = sim.rng.range(MINUTE, 3 * DAY);
+    tokio::spawn(async move {
+        sleep(wait).await;
+        if sim.calm() {
+            return;
+        }
+        let capture = sim.gateways.stripe.lock().unwrap().completed_by_payer(&intent);
+        if let Some(capture) = capture {
+            sim.count(Kind::PayerCompletes, request.who);
+            let hook = captured(&sim, GatewayName::Stripe, &request, capture);
+            sim.tell_in_the_end(request.who, hook);
+        }
+    });
 }
 
 fn declined(sim: &Sim, gateway: GatewayName, request: &Request, decline: Decline) {

@@ -103,6 +103,7 @@ pub(crate) fn unknown(heard: Heard, code: &str) -> Answer {
 pub struct Line {
     pub sim: Arc<Sim>,
     pub name: GatewayName,
+    pub process: u32,
     /// Code of the version before renders the request version before.
     pub old_code: bool,
 }

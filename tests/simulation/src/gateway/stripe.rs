@@ -253,6 +253,16 @@ impl Server {
 }
 
 impl Server {
+    /// The payer completes an open intent without us, as its client secret or the console allows.
+    pub fn completed_by_payer(&mut self, id: &str) -> Option<Capture> {
+        let charge = format!("ch_{}", self.charges + 1);
+        let intent = self.at(id).filter(|intent| intent.status == Status::RequiresMethod)?;
+        (intent.status, intent.charge, intent.failure) = (Status::Succeeded, Some(charge), None);
+        let capture = intent.capture();
+        self.charges += 1;
+        Some(capture)
+    }
+
     /// Cancels an intent that nothing is tried on.
     pub fn cancel(&mut self, id: &str) -> IntentCancelled {
         let Some(intent) = self.at(id) else { return IntentCancelled::Unknown };
