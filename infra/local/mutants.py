@@ -41,7 +41,7 @@ def mutants(tools, only):
     program = installed(tools)
     home = target_directory() / "mutants"
     home.mkdir(parents=True, exist_ok=True)
-    listed = (CHECKOUT / "tests" / "mutants.md").read_text(encoding="utf-8")
+    listed = (CHECKOUT / "tests" / "mutants.md").read_text(encoding="utf-8").replace("\\|", "|")
     # The scratch copy has a target directory of its own, below ours; and so has its temporary directory, for its size.
     env = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"} | {"TMPDIR": str(home)}
     unlisted = []

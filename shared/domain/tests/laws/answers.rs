@@ -113,3 +113,23 @@ fn an_intent_an_absent_attempt_taught_us_is_the_cycles() {
     books.settle(&by_call(&next, refused()), due + hours(1));
     assert_eq!(books.cycle(1).intent, intent(&live));
 }
+
+#[test]
+fn an_attempt_an_operator_starts_takes_the_subscription_back_to_the_runs() {
+    let mut books = Books::active(GatewayName::Toss);
+    let due = books.subscription.due_at.unwrap();
+    books.subscription.parked = true;
+    assert!(books.try_start(Trigger::Renewal, due).is_err());
+    books.start(Trigger::Manual, due);
+    assert!(!books.subscription.parked);
+}
+
+#[test]
+fn what_is_parked_stays_with_the_operator_when_its_attempt_comes_to_nothing() {
+    let mut books = Books::active(GatewayName::Toss);
+    let due = books.subscription.due_at.unwrap();
+    let live = books.start(Trigger::Manual, due);
+    books.subscription.parked = true;
+    books.settle(&by_call(&live, refused()), due + minutes(1));
+    assert_eq!((books.subscription.parked, books.subscription.due_at), (true, None));
+}
