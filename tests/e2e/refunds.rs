@@ -5,14 +5,15 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Stack};
-use crate::schedule::fire;
+use crate::harness::{Answer, Stack, var};
 use crate::tokens::{operator_token, tenant_token};
 
 const GATEWAYS: [&str; 2] = ["toss", "stripe"];
 
 async fn refund(stack: &Stack, id: &str, token: &str, key: &str, body: Value) -> Answer {
     let path = format!("/billing/subscriptions/{id}/cycles/0/refunds");
+    // Keys are the caller's, and one operator asks for all of these.
+    let key = format!("{id}-{key}");
     let request = stack.request(Method::POST, &path, Some(token)).header("Idempotency-Key", key);
     stack.send(request.json(&body)).await
 }
@@ -30,6 +31,20 @@ async fn payment(stack: &Stack, id: &str) -> String {
 
 async fn first_cycle(stack: &Stack, id: &str) -> Value {
     stack.cycles(id).await[0].clone()
+}
+
+/// The tick of refunds, now: what the schedule does every ten minutes.
+async fn sweep(stack: &Stack) {
+    let url = format!("{}/2015-03-31/functions", var("AWS_ENDPOINT_URL"));
+    let scope =
+        "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
+    let signed = |request: reqwest::RequestBuilder| request.header("Authorization", scope);
+    let all = stack.send(signed(stack.http.get(format!("{url}?MaxItems=1000")))).await.expect(200);
+    let names = all["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
+    let own: Vec<_> = names.filter(|name| name.contains("RefundSweep")).collect();
+    let [name] = own[..] else { panic!("one sweep, not {own:?}") };
+    let done = stack.send(signed(stack.http.post(format!("{url}/{name}/invocations"))).json(&json!({}))).await;
+    assert!(done.expect(200).is_null(), "it succeeded");
 }
 
 #[tokio::test]
@@ -54,12 +69,9 @@ async fn parts_then_the_rest_then_no_more() {
         assert_eq!(again, first, "the same key is the same refund");
         let over = refund(&stack, &id, &ops, "over", json!({ "amount": 23_001, "reason": "x" })).await.expect(409);
         assert_eq!((&over["code"], &over["left"]), (&json!("more_than_left"), &json!(23_000)));
-        for (body, code) in [
-            (json!({ "amount": 0, "reason": "x" }), "validation_failed"),
-            (json!({ "reason": " " }), "validation_failed"),
-        ] {
-            let refused = refund(&stack, &id, &ops, &format!("bad {body}").replace(['"', ' '], ""), body).await;
-            assert_eq!(refused.status, 422, "{code}: {:#}", refused.body);
+        for (key, body) in [("zero", json!({ "amount": 0, "reason": "x" })), ("blank", json!({ "reason": " " }))] {
+            let refused = refund(&stack, &id, &ops, key, body).await;
+            assert_eq!(refused.status, 422, "{:#}", refused.body);
         }
         let finance = operator_token(&stack, "fin", "OPS_FINANCE").await;
         let rest = refund(&stack, &id, &finance, "rest", json!({ "reason": "left early" })).await.expect(201);
@@ -88,19 +100,16 @@ async fn a_lost_answer_gives_the_money_back_once() {
             stack.own(Method::POST, "/faults", lost).await;
             let open = refund(&stack, &id, &ops, "lost", json!({ "reason": "x" })).await.expect(202);
             assert_eq!(open["status"], "UNKNOWN", "{gateway} {fault}");
-            let busy = refund(&stack, &id, &ops, "busy", json!({ "reason": "x" })).await;
-            assert_eq!(busy.problem(409), "refund_in_progress");
+            // Where the money went back, the gateway's event may have told the books by now.
+            if fault == "drop_before" {
+                let busy = refund(&stack, &id, &ops, "busy", json!({ "reason": "x" })).await;
+                assert_eq!(busy.problem(409), "refund_in_progress");
+            }
             // Looked at again in half a minute; the run takes the stack's clock there.
             stack.run(stack.now().await + SignedDuration::from_mins(5)).await;
-            fire(&stack, "refund-sweep", || async {
-                stack
-                    .until("the refund is settled", || async {
-                        let cycle = first_cycle(&stack, &id).await;
-                        (cycle["refunds"][0]["status"] == "SUCCEEDED").then_some(())
-                    })
-                    .await;
-            })
-            .await;
+            sweep(&stack).await;
+            let cycle = first_cycle(&stack, &id).await;
+            assert_eq!(cycle["refunds"][0]["status"], "SUCCEEDED", "{gateway} {fault}: {cycle:#}");
             assert_eq!(given(&stack, &id).await, [33_000], "{gateway} {fault}");
             let answer = refund(&stack, &id, &ops, "lost", json!({ "reason": "x" })).await.expect(201);
             assert_eq!((&answer["id"], &answer["status"]), (&open["id"], &json!("SUCCEEDED")));

@@ -7,50 +7,40 @@ use serde_json::{Value, json};
 use crate::harness::{Stack, var};
 
 /// The emulator checks no signature, but finds the service by its scope.
-fn scoped(stack: &Stack, name: &str, method: Method) -> reqwest::RequestBuilder {
-    let url = format!("{}/schedules/{}-{name}", var("AWS_ENDPOINT_URL"), var("STAGE"));
+fn scoped(stack: &Stack, method: Method) -> reqwest::RequestBuilder {
+    let url = format!("{}/schedules/{}-billing-run", var("AWS_ENDPOINT_URL"), var("STAGE"));
     let scope = "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/scheduler/aws4_request, SignedHeaders=host, Signature=0";
     stack.http.request(method, url).header("Authorization", scope)
 }
 
-async fn set(stack: &Stack, name: &str, schedule: &Value, state: &str, expression: &str) {
+async fn set(stack: &Stack, schedule: &Value, state: &str, expression: &str) {
     let body = json!({
         "ScheduleExpression": expression,
         "State": state,
         "FlexibleTimeWindow": schedule["FlexibleTimeWindow"],
         "Target": schedule["Target"],
     });
-    stack.send(scoped(stack, name, Method::PUT).json(&body)).await.expect(200);
-}
-
-/// Makes a schedule fire once, now; what it does must be waited for in `done`.
-pub async fn fire<F: Future<Output = ()>>(stack: &Stack, name: &str, done: impl FnOnce() -> F) {
-    let schedule = stack.send(scoped(stack, name, Method::GET)).await.expect(200);
-    let expression = schedule["ScheduleExpression"].as_str().unwrap().to_owned();
-    // An instant in the past fires at the emulator's next look, instead of ten minutes from now.
-    set(stack, name, &schedule, "ENABLED", "at(2020-01-01T00:00:00)").await;
-    done().await;
-    set(stack, name, &schedule, "DISABLED", &expression).await;
+    stack.send(scoped(stack, Method::PUT).json(&body)).await.expect(200);
 }
 
 #[tokio::test]
 async fn the_tick_drains_the_days_run_by_itself() {
     let stack = Stack::new();
     stack.ops().await;
-    let schedule = stack.send(scoped(&stack, "billing-run", Method::GET)).await.expect(200);
+    let schedule = stack.send(scoped(&stack, Method::GET)).await.expect(200);
     assert_eq!(schedule["State"], "DISABLED", "deployed, but off");
     let expression = schedule["ScheduleExpression"].as_str().unwrap().to_owned();
     assert_eq!(expression, "rate(10 minutes)");
     let known = runs(&stack).await;
     // An instant in the past fires at the emulator's next look, instead of ten minutes from now.
-    set(&stack, "billing-run", &schedule, "ENABLED", "at(2020-01-01T00:00:00)").await;
+    set(&stack, &schedule, "ENABLED", "at(2020-01-01T00:00:00)").await;
     let run = stack
         .until("the tick's run is drained", || async {
             let runs = runs(&stack).await;
             runs.into_iter().find(|r| r["asOf"].is_null() && r["status"] == "DRAINED" && !known.contains(r))
         })
         .await;
-    set(&stack, "billing-run", &schedule, "DISABLED", &expression).await;
+    set(&stack, &schedule, "DISABLED", &expression).await;
     assert!(run["endedAt"].is_string(), "{run:#}");
 }
 

@@ -237,11 +237,10 @@ impl Store for MemoryStore {
 
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let puts = prepare(commit)?;
-        let first = puts.first().map(|put| put.key.clone());
         let fault = self.fault(Call::Commit(commit));
         match fault {
             Some(Fault::Unavailable) => return Err(injected()),
-            Some(Fault::Conflict) => return Err(StoreError::Conflict { key: first }),
+            Some(Fault::Conflict) => return Err(StoreError::Conflict { key: None }),
             Some(Fault::AnswerLost) | None => {}
         }
         self.lock().apply(&commit.id, puts)?;

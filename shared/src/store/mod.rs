@@ -45,7 +45,8 @@ pub struct Commit {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody else was first: reload and decide again. `Key` names the row when the store said which.
+    /// Somebody else was first: reload and decide again. `key` names a row that is stored otherwise than was read; none when
+    /// somebody's transaction is still under way.
     #[error("lost a race")]
     Conflict { key: Option<Key> },
     #[error("row or commit too large")]

@@ -222,15 +222,6 @@ impl Store for ProcessStore {
             self.sim.broken("a storable commit", None::<Who>, format!("{error}"));
         }
         self.travel().await;
-        result.map_err(|error| unnamed(error, fault))
-    }
-}
-
-/// An injected conflict is somebody else's transaction under way: it says nothing about what is stored, so it names no
-/// row. An inbox row named by a conflict means that the event is there already.
-fn unnamed(error: StoreError, fault: Option<Fault>) -> StoreError {
-    match error {
-        StoreError::Conflict { .. } if fault == Some(Fault::Conflict) => StoreError::Conflict { key: None },
-        other => other,
+        result
     }
 }

@@ -259,7 +259,11 @@ impl Books {
                 self.broken("I3 paid with real money", Some(who), at, format!("{after:?}"));
             }
         }
-        let taken = |a: &&Attempt| a.outcome == Outcome::Absent && self.captures(who, after.index).any(|p| p.n == a.n);
+        // Money that is booked for the cycle under another of its attempts is not lost: a worker that woke up late found it
+        // under the order both share.
+        let booked = |payment_id: &str| matches!(&after.state, State::Paid(paid) if paid.payment_id == payment_id);
+        let lost = |a: &&Attempt| self.captures(who, after.index).any(|p| p.n == a.n && !booked(&p.payment_id));
+        let taken = |a: &&Attempt| a.outcome == Outcome::Absent && lost(a);
         if let Some(attempt) = after.attempts.iter().find(taken).filter(|a| !self.is_absent(who, after.index, a.n)) {
             self.broken("I3 absent is proved", Some(who), at, format!("captured, and closed: {attempt:?}"));
         }

@@ -73,9 +73,9 @@ fn token(commit: &str) -> String {
 fn after_put(commit: &str, key: Key, error: &SdkError<PutItemError>) -> Result<(), StoreError> {
     match error.as_service_error() {
         Some(PutItemError::ConditionalCheckFailedException(failed)) if ours(commit, failed.item()) => Ok(()),
-        Some(PutItemError::ConditionalCheckFailedException(_) | PutItemError::TransactionConflictException(_)) => {
-            Err(StoreError::Conflict { key: Some(key) })
-        }
+        Some(PutItemError::ConditionalCheckFailedException(_)) => Err(StoreError::Conflict { key: Some(key) }),
+        // Somebody else's transaction is under way, and may yet fail: nothing is known of what is stored.
+        Some(PutItemError::TransactionConflictException(_)) => Err(StoreError::Conflict { key: None }),
         Some(_) | None => Err(fault::of(error)),
     }
 }
@@ -94,10 +94,13 @@ fn cancelled_because(commit: &str, keys: &[Key], reasons: &[CancellationReason])
     if reasons.iter().filter(failed).any(|reason| ours(commit, reason.item.as_ref())) {
         return Ok(());
     }
-    for code in ["ConditionalCheckFailed", "TransactionConflict"] {
-        if let Some(at) = reasons.iter().position(|reason| reason.code() == Some(code)) {
-            return Err(StoreError::Conflict { key: keys.get(at).cloned() });
-        }
+    let at = |code: &str| reasons.iter().position(|reason| reason.code() == Some(code));
+    if let Some(at) = at("ConditionalCheckFailed") {
+        return Err(StoreError::Conflict { key: keys.get(at).cloned() });
+    }
+    // Somebody else's transaction is under way, and may yet fail: nothing is known of what is stored.
+    if at("TransactionConflict").is_some() {
+        return Err(StoreError::Conflict { key: None });
     }
     let real = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
     Err(match real.map(|reason| (reason.code().unwrap_or_default(), reason.message())) {
