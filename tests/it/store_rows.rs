@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::store::memory::{Call, Fault};
 use shared::store::rows::{self, Item, size};
 use shared::store::schema::Table;
-use shared::store::{Key, MemoryStore, Record, Store, StoreError, typed};
+use shared::store::{MemoryStore, Record, Store, StoreError, typed};
 
 use crate::store_samples::*;
 
