@@ -126,8 +126,8 @@ async fn settle_event(
     }
 }
 
-/// An unsigned event names an order, and perhaps that money was given back (`cancelled`). Asks the gateway only if that order is an attempt of ours about which something can
-/// still change.
+/// An unsigned event names an order, and perhaps that money was given back (`cancelled`). Asks the gateway only if that
+/// order is an attempt of ours about which something can still change.
 ///
 /// # Errors
 /// When the store fails, or the gateway does not say what became of an attempt that nobody else would ask about.

@@ -1,7 +1,8 @@
 //! What to do about a refund nobody answered for: look first, and only then settle, send the same again, or give it up.
 //!
 //! Invariants: an expired lease means *look*, never *send again*; nothing is sent again outside the gateway's key window or
-//! after an answer that the key may have stored; that nothing went back takes two empty looks a profile delay apart.
+//! after an answer that the key may have stored; that nothing went back takes two empty looks a profile delay apart, both after
+//! the lease, when no send can still be on its way.
 
 use jiff::Timestamp;
 
@@ -146,6 +147,10 @@ fn after_empty(refund: &Refund, profile: &Profile, resend: Option<Resend>, now: 
         // Whoever may send will: not having been sent again proves nothing.
         let at = crate::resolve::next_look(now, seen.looks).unwrap_or(now);
         return After::Wait(seen, at);
+    }
+    // A send may still be on its way: what is not there yet proves nothing.
+    if now < sending.lease_until {
+        return After::Wait(seen, sending.lease_until);
     }
     let delay = match doubt.heard {
         Heard::Refusal => profile.absent_after_refusal,
