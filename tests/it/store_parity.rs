@@ -6,6 +6,7 @@ use domain::charge::GatewayName;
 use domain::subscription::{Status, Subscription, due_partitions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use shared::store::schema::LOG_SHARDS;
 use shared::store::{Commit, DynamoStore, Key, MemoryStore, Query, Store, Write, typed};
 
 use crate::store_samples::*;
@@ -64,6 +65,8 @@ impl History {
         let mut queries: Vec<Query> = due.map(|partition| Query::SubscriptionsDue { partition, until: t(9) }).collect();
         queries.extend([Status::Active, Status::Suspended].map(|status| Query::SubscriptionsByStatus { status }));
         queries.extend(self.rows.iter().map(|row| Query::EventsOf { subject: row.id.to_string() }));
+        let day = t(0).to_zoned(jiff::tz::TimeZone::UTC).date();
+        queries.extend((0..LOG_SHARDS).map(|shard| Query::EventsOn { day, shard }));
         queries
     }
 }

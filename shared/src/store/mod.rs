@@ -118,6 +118,11 @@ pub enum Query {
     EventsOf {
         subject: String,
     },
+    /// Events of a UTC day, oldest first, in one of its [`schema::LOG_SHARDS`] partitions. Consistent.
+    EventsOn {
+        day: domain::Date,
+        shard: u32,
+    },
 }
 
 /// A page of records, as they are now: behind an index those that have left the query since are missing, so a page

@@ -4,7 +4,7 @@
 //! pinned hash [`spread`]; sort keys compare as text in the order the queries promise.
 
 use domain::ids::{EventId, spread};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::Key;
 
@@ -164,7 +164,7 @@ const COUNTERS: &str = "counter";
 /// Sort key of an invoice's tax document.
 const TAX: &str = "tax";
 /// Partitions of the audit log per day. Stored keys depend on it.
-const LOG_SHARDS: u32 = 4;
+pub const LOG_SHARDS: u32 = 4;
 
 /// Where a row lives.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,7 +205,12 @@ impl RowKey {
 fn log_partition(id: &EventId) -> String {
     let ms = ulid::Ulid::from_string(id.ulid()).map_or(0, |ulid| ulid.timestamp_ms());
     let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
-    format!("{}#{}", at.to_zoned(TimeZone::UTC).date(), spread(id.as_str()) % LOG_SHARDS)
+    log_shard(at.to_zoned(TimeZone::UTC).date(), spread(id.as_str()) % LOG_SHARDS)
+}
+
+/// One partition of the audit log.
+pub(super) fn log_shard(day: Date, shard: u32) -> String {
+    format!("{day}#{shard}")
 }
 
 /// An instant followed by an id, as text that sorts by time, then id. Instants before 1970 sort as 1970.

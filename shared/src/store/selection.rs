@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::rows::{Item, decode, key_of};
-use super::schema::{Index, ON_SALE, RUN, RowKey, Table};
+use super::schema::{Index, ON_SALE, RUN, RowKey, Table, log_shard};
 use super::{Query, Record, StoreError};
 
 /// Records in one page, at most.
@@ -87,6 +87,7 @@ impl Selection {
             Query::PostingsOf { month } => (Table::Posting, None, month.clone()),
             Query::Runs => (Table::Run, Some(Index::ByStart), RUN.to_owned()),
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
+            Query::EventsOn { day, shard } => (Table::AuditLog, None, log_shard(*day, *shard)),
         };
         let until = match query {
             Query::SubscriptionsDue { until, .. } | Query::RefundsDue { until, .. } => Some(until.as_millisecond()),

@@ -105,6 +105,7 @@ impl Stand {
             ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
             ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),
             ("HOLD_FACTOR", "0"),
+            ("REFUND_APPROVAL_ABOVE", "off"),
             ("TRANSFER_ACCOUNT", ""),
             ("RUST_LOG", "info"),
         ]
