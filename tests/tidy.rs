@@ -137,6 +137,21 @@ fn every_binary_has_one_block_and_every_block_a_binary() {
     assert_eq!(blocks, binaries());
 }
 
+/// `make bench` starts every function without a stack: a variable it does not know would only show there.
+#[test]
+fn the_bench_knows_every_variable_of_the_template() {
+    let bench = fs::read_to_string(root().join("tests/bench/src/aws.rs")).unwrap();
+    let variables = |properties: &Value| -> Vec<String> {
+        let names = properties["Environment"]["Variables"].as_mapping().cloned().unwrap_or_default();
+        names.into_keys().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let mut all = variables(&template()["Globals"]["Function"]);
+    assert!(all.contains(&"STAGE".to_owned()), "the template's own");
+    all.extend(functions().iter().flat_map(|(_, properties)| variables(properties)));
+    let unknown: Vec<_> = all.into_iter().filter(|name| !bench.contains(&format!("(\"{name}\","))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 /// Every scalar of a value, tags opened.
 fn scalars(value: &Value, into: &mut Vec<String>) {
     match value {

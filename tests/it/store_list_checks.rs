@@ -68,14 +68,21 @@ pub async fn two_hundred_and_fifty_rows_come_in_three_pages(store: &dyn Store) {
     assert_eq!(all(store, &query, 50).await.len(), 250);
     let page = store.query(&query, 100, None).await.unwrap();
     assert_eq!(page, store.query(&query, 100, None).await.unwrap(), "asking again changes nothing");
-    let day = t(0).to_zoned(jiff::tz::TimeZone::UTC).date();
-    let mut of_day = Vec::new();
+    let date = |at: Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = date(t(0));
+    let mut of_day = BTreeSet::new();
     for shard in 0..LOG_SHARDS {
         let page = all(store, &Query::EventsOn { day, shard }, 100).await;
         assert!(page.iter().map(Record::key).is_sorted(), "a shard is in order of ids, which is that of time");
         of_day.extend(page.iter().map(Record::key));
     }
-    assert!(found.iter().all(|event| of_day.contains(&Key::Event(event.id.clone()))), "a day has all its events");
+    for event in found {
+        assert_eq!(
+            of_day.contains(&Key::Event(event.id)),
+            date(event.at) == day,
+            "a day has its events and no other's"
+        );
+    }
 }
 
 pub async fn cursors_serve_their_own_query_only(store: &dyn Store) {

@@ -80,7 +80,7 @@ impl Stand {
         serde_json::from_slice(&answer).expect("its own JSON")
     }
 
-    /// The environment the template gives a function of `stage`, with the charge window off.
+    /// The environment the template gives the functions of `stage`, all of them in one, with the charge window off.
     pub fn environment(&self, stage: &str) -> Vec<(&'static str, String)> {
         [
             ("STAGE", stage),
@@ -107,6 +107,9 @@ impl Stand {
             ("HOLD_FACTOR", "0"),
             ("REFUND_APPROVAL_ABOVE", "off"),
             ("TRANSFER_ACCOUNT", ""),
+            ("TAX_ISSUER", "by-hand"),
+            ("UNREADABLE_EVENTS_URL", "http://127.0.0.1/unreadable-events"),
+            ("SUPPLIER", "MindGarden|120-81-47521|Kim|Seoul"),
             ("RUST_LOG", "info"),
         ]
         .map(|(name, value)| (name, value.to_owned()))

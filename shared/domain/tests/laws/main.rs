@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: failing loudly is its purpose")]
 
 mod answers;
+mod applications;
 mod books;
 mod calendar;
 mod cancelling;
