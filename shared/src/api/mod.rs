@@ -4,6 +4,7 @@
 //! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
 
 pub mod documents;
+pub mod metrics;
 pub mod operations;
 pub mod refunds;
 

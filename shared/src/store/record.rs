@@ -10,6 +10,7 @@ use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub enum Key {
         id: String,
     },
     Run(RunId),
+    /// A civil day (Seoul), or the levels.
+    Statistic(String),
     Control(String),
     /// Caller, route and key, joined by `#`.
     Idempotency(String),
@@ -68,6 +71,7 @@ pub enum Record {
     Document(Document),
     Posting(Entry),
     Run(Run),
+    Statistic(Statistic),
     Control(Control),
     Idempotency(IdempotencyRow),
     Inbox(InboxRow),
@@ -127,6 +131,7 @@ impl Record {
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
             Record::Run(r) => Key::Run(r.id.clone()),
+            Record::Statistic(s) => Key::Statistic(s.name.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),
             Record::Inbox(i) => Key::Inbox(i.key.clone()),

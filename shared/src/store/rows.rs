@@ -36,7 +36,7 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         Table::Posting => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
-        Table::Control => &[("name", "pk")],
+        Table::Statistic | Table::Control => &[("name", "pk")],
     }
 }
 
@@ -57,6 +57,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Document(row) => row.version(),
         Record::Posting(row) => row.version,
         Record::Run(row) => row.version,
+        Record::Statistic(row) => row.version,
         Record::Control(row) => row.version,
         Record::Idempotency(row) => row.version,
         Record::Inbox(row) => row.version,
@@ -132,6 +133,7 @@ fn index(record: &Record, item: &mut Item) {
         | Record::Cycle(_)
         | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
         | Record::Posting(_)
+        | Record::Statistic(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_) => {}
@@ -149,6 +151,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Document(row) => object(row),
         Record::Posting(row) => object(row),
         Record::Run(row) => object(row),
+        Record::Statistic(row) => object(row),
         Record::Control(row) => object(row),
         Record::Idempotency(row) => object(row),
         Record::Inbox(row) => object(row),
@@ -204,6 +207,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),
         Table::Run => read(item).map(Record::Run),
+        Table::Statistic => read(item).map(Record::Statistic),
         Table::Control => read(item).map(Record::Control),
     };
     record.filter(|record| RowKey::of(&record.key()) == key).ok_or_else(corrupt)

@@ -22,11 +22,12 @@ pub enum Table {
     Inbox,
     Idempotency,
     Run,
+    Statistic,
     Control,
 }
 
 impl Table {
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -39,6 +40,7 @@ impl Table {
         Table::Inbox,
         Table::Idempotency,
         Table::Run,
+        Table::Statistic,
         Table::Control,
     ];
 
@@ -58,6 +60,7 @@ impl Table {
             Table::Inbox => "webhook_inbox",
             Table::Idempotency => "idempotency",
             Table::Run => "run",
+            Table::Statistic => "statistic",
             Table::Control => "control",
         }
     }
@@ -79,7 +82,9 @@ impl Table {
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
             Table::Cycle => &[Index::RefundDue],
-            Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Control => &[],
+            Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Statistic | Table::Control => {
+                &[]
+            }
         }
     }
 
@@ -192,6 +197,7 @@ impl RowKey {
             Key::Counter(series) => (Table::Invoice, COUNTERS.to_owned(), Some(series.clone())),
             Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
             Key::Run(id) => (Table::Run, id.to_string(), None),
+            Key::Statistic(name) => (Table::Statistic, name.clone(), None),
             Key::Control(name) => (Table::Control, name.clone(), None),
             Key::Idempotency(key) => (Table::Idempotency, key.clone(), None),
             Key::Inbox(key) => (Table::Inbox, key.clone(), None),

@@ -11,6 +11,7 @@ use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 
 use super::{Control, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
@@ -49,6 +50,7 @@ rows!(
     Document(Document),
     Posting(Entry),
     Run(Run),
+    Statistic(Statistic),
     Control(Control),
     Idempotency(IdempotencyRow),
     Inbox(InboxRow),

@@ -9,6 +9,7 @@ mod changing_cards;
 mod charging;
 mod deleting;
 mod documents;
+mod figures;
 mod frozen;
 mod guides;
 mod hostile;

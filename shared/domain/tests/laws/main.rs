@@ -23,6 +23,7 @@ mod records;
 mod refunds;
 mod resolve;
 mod runs;
+mod statistics;
 mod walk;
 mod without_card;
 mod world;
