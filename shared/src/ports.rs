@@ -54,6 +54,16 @@ pub trait Shards: Send + Sync {
     async fn send(&self, message: &ShardMessage, delay: std::time::Duration) -> Result<(), QueueUnavailable>;
 }
 
+/// Says when a message that was received comes back, if it is not taken off its queue.
+#[async_trait]
+pub trait Postpone: Send + Sync {
+    /// `receipt` names the delivery. At most some eleven hours from when it was received.
+    ///
+    /// # Errors
+    /// When the queue does not answer: the message comes back at the queue's own time.
+    async fn postpone(&self, receipt: &str, by: std::time::Duration) -> Result<(), QueueUnavailable>;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is unavailable")]
 pub struct QueueUnavailable;
@@ -91,10 +101,12 @@ pub enum DeadQueue {
     FailedCharges,
     BillingShards,
     Documents,
+    Notifications,
 }
 
 impl DeadQueue {
-    pub const ALL: [DeadQueue; 3] = [DeadQueue::FailedCharges, DeadQueue::BillingShards, DeadQueue::Documents];
+    pub const ALL: [DeadQueue; 4] =
+        [DeadQueue::FailedCharges, DeadQueue::BillingShards, DeadQueue::Documents, DeadQueue::Notifications];
 
     /// Name of the queue its messages came from, without the stage.
     #[must_use]
@@ -103,6 +115,7 @@ impl DeadQueue {
             DeadQueue::FailedCharges => "failed-charges",
             DeadQueue::BillingShards => "billing-shards",
             DeadQueue::Documents => "documents",
+            DeadQueue::Notifications => "notifications",
         }
     }
 
@@ -158,6 +171,8 @@ pub trait DeadLetters: Send + Sync {
 pub enum Consumer {
     /// Invoices, credit notes and the ledger.
     Documents,
+    /// Mails and chat messages.
+    Notices,
 }
 
 /// Sends events on. No rule: what goes where is decided by whoever calls.

@@ -4,7 +4,8 @@
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
-//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`invoice`], [`tax`], [`document`], [`ledger`], [`movement`].
+//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`invoice`], [`tax`], [`document`], [`ledger`], [`movement`],
+//! [`reminder`], [`notice`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -27,9 +28,11 @@ pub mod ledger;
 pub mod method;
 pub mod money;
 pub mod movement;
+pub mod notice;
 pub mod onboarding;
 pub mod plan;
 pub mod refund;
+pub mod reminder;
 pub mod resolve;
 pub mod rest;
 pub mod run;

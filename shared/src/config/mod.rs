@@ -6,6 +6,7 @@
 
 mod aws;
 mod clock;
+mod notices;
 mod settings;
 
 use std::sync::{Arc, OnceLock};
@@ -143,7 +144,12 @@ impl Env {
     pub fn outbox(&self) -> Result<Arc<dyn Outbox>, ConfigError> {
         let unreadable = self.settings.unreadable_events_url.clone();
         let unreadable = unreadable.ok_or(ConfigError::new("UNREADABLE_EVENTS_URL", "is missing"))?;
-        Ok(Arc::new(SqsOutbox::new(self.sqs(), self.settings.documents_queue_url.clone(), unreadable)))
+        Ok(Arc::new(SqsOutbox::new(
+            self.sqs(),
+            self.settings.documents_queue_url.clone(),
+            self.settings.notifications_queue_url.clone(),
+            unreadable,
+        )))
     }
 
     /// Who sells.
@@ -168,7 +174,8 @@ impl Env {
         let failed_charges = source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url);
         let billing_shards = source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url);
         let documents = source(&s.documents_queue_url, &s.documents_dead_letters_url);
-        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards, documents))
+        let notifications = source(&s.notifications_queue_url, &s.notifications_dead_letters_url);
+        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards, documents, notifications))
     }
 
     /// Both gateways, over one HTTP client.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use domain::calendar::ChargeWindow;
 use domain::invoice::Supplier;
+use domain::notice::QuietHours;
 
 /// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
 /// `main` prints errors with `Debug`.
@@ -99,10 +100,22 @@ pub struct Settings {
     pub billing_shards_dead_letters_url: String,
     pub documents_queue_url: String,
     pub documents_dead_letters_url: String,
+    pub notifications_queue_url: String,
+    pub notifications_dead_letters_url: String,
     /// Where keys of events go that do not read; only the forwarder has it.
     pub unreadable_events_url: Option<String>,
     /// Who sells; only what writes documents has it.
     pub supplier: Option<Supplier>,
+    /// Whose address mails come from; none when none are sent. The rest of this block is what only the notifier has.
+    pub mail_from: Option<String>,
+    /// Whether there is a chat of operators.
+    pub operator_chat: bool,
+    /// Local hours in which customers are left alone; none when there are no such.
+    pub quiet_hours: Option<QuietHours>,
+    /// Base of `/api/v1` as people reach it.
+    pub public_url: Option<String>,
+    /// Where tenants look after their cards; none when they are asked to reply instead.
+    pub portal_url: Option<String>,
     /// Whether tax documents are issued by the sandbox; nobody issues them otherwise.
     pub tax_sandbox: bool,
 }
@@ -145,6 +158,13 @@ impl Settings {
             billing_shards_dead_letters_url: required(read, "BILLING_SHARDS_DEAD_LETTERS_URL")?,
             documents_queue_url: required(read, "DOCUMENTS_QUEUE_URL")?,
             documents_dead_letters_url: required(read, "DOCUMENTS_DEAD_LETTERS_URL")?,
+            notifications_queue_url: required(read, "NOTIFICATIONS_QUEUE_URL")?,
+            notifications_dead_letters_url: required(read, "NOTIFICATIONS_DEAD_LETTERS_URL")?,
+            mail_from: mail_from(read)?,
+            operator_chat: operator_chat(read)?,
+            quiet_hours: quiet_hours(read)?,
+            public_url: optional_url(read, "PUBLIC_URL", prod)?,
+            portal_url: optional_url(read, "PORTAL_URL", prod)?,
             unreadable_events_url: read("UNREADABLE_EVENTS_URL").filter(|url| !url.is_empty()),
             supplier: read("SUPPLIER").map(|text| supplier(&text)).transpose()?,
             tax_sandbox: tax_sandbox(read, prod)?,
@@ -161,6 +181,37 @@ fn base_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<String, Co
             Ok(url.trim_end_matches('/').to_owned())
         }
         _ => Err(ConfigError::new(name, "must be a base URL (https in prod)")),
+    }
+}
+
+fn optional_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<Option<String>, ConfigError> {
+    read(name).filter(|url| !url.is_empty()).map(|_| base_url(read, name, prod)).transpose()
+}
+
+fn mail_from(read: Read<'_>) -> Result<Option<String>, ConfigError> {
+    match read("MAIL_FROM").filter(|address| !address.is_empty()) {
+        Some(address) if !domain::contact::is_email(&address) => {
+            Err(ConfigError::new("MAIL_FROM", "must be an e-mail address, or empty"))
+        }
+        address => Ok(address),
+    }
+}
+
+fn operator_chat(read: Read<'_>) -> Result<bool, ConfigError> {
+    match read("OPERATOR_CHAT").as_deref() {
+        None | Some("none") => Ok(false),
+        Some("slack") => Ok(true),
+        Some(_) => Err(ConfigError::new("OPERATOR_CHAT", "must be slack or none")),
+    }
+}
+
+fn quiet_hours(read: Read<'_>) -> Result<Option<QuietHours>, ConfigError> {
+    match read("QUIET_HOURS").as_deref() {
+        None | Some("off") => Ok(None),
+        Some(hours) => {
+            let wrong = ConfigError::new("QUIET_HOURS", "must be like 21:00-08:00, or off");
+            QuietHours::parse(hours).map(Some).ok_or(wrong)
+        }
     }
 }
 
@@ -236,7 +287,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 20] = [
+    const LOCAL: [(&str, &str); 22] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -257,6 +308,8 @@ mod tests {
         ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://q/billing-shards-dlq"),
         ("DOCUMENTS_QUEUE_URL", "http://q/documents"),
         ("DOCUMENTS_DEAD_LETTERS_URL", "http://q/documents-dlq"),
+        ("NOTIFICATIONS_QUEUE_URL", "http://q/notifications"),
+        ("NOTIFICATIONS_DEAD_LETTERS_URL", "http://q/notifications-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {
@@ -307,6 +360,11 @@ mod tests {
             ("SUPPLIER", "Name|120-81-47522|Somebody|Seoul"),
             ("SUPPLIER", "Name|120-81-47521||Seoul"),
             ("TAX_ISSUER", "somebody"),
+            ("MAIL_FROM", "MindGarden <a@b.kr>"),
+            ("OPERATOR_CHAT", "carrier pigeon"),
+            ("QUIET_HOURS", "21-8"),
+            ("PUBLIC_URL", "api.example.kr"),
+            ("PORTAL_URL", "javascript:x"),
         ] {
             let shown = format!("{:?}", read(&[(name, Some(value))]).unwrap_err());
             assert!(shown.starts_with(&format!("configuration: {name} ")) && !shown.contains(value), "{shown}");

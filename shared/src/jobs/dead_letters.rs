@@ -25,12 +25,19 @@ pub struct SqsDeadLetters {
     failed_charges: Source,
     billing_shards: Source,
     documents: Source,
+    notifications: Source,
 }
 
 impl SqsDeadLetters {
     #[must_use]
-    pub fn new(client: Client, failed_charges: Source, billing_shards: Source, documents: Source) -> SqsDeadLetters {
-        SqsDeadLetters { client, failed_charges, billing_shards, documents }
+    pub fn new(
+        client: Client,
+        failed_charges: Source,
+        billing_shards: Source,
+        documents: Source,
+        notifications: Source,
+    ) -> SqsDeadLetters {
+        SqsDeadLetters { client, failed_charges, billing_shards, documents, notifications }
     }
 
     fn source(&self, queue: DeadQueue) -> &Source {
@@ -38,6 +45,7 @@ impl SqsDeadLetters {
             DeadQueue::FailedCharges => &self.failed_charges,
             DeadQueue::BillingShards => &self.billing_shards,
             DeadQueue::Documents => &self.documents,
+            DeadQueue::Notifications => &self.notifications,
         }
     }
 }

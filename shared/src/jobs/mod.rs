@@ -14,8 +14,8 @@ mod stream;
 
 pub use dead_letters::{Source, SqsDeadLetters};
 pub use outbox::SqsOutbox;
-pub use queue::{SqsHints, SqsShards};
+pub use queue::{SqsHints, SqsPostpone, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;
-pub use sqs::{Delivery, serve_sqs};
+pub use sqs::{Delivery, NotYet, serve_sqs};
 pub use stream::serve_stream;

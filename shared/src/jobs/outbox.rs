@@ -14,18 +14,20 @@ const BATCH: usize = 10;
 pub struct SqsOutbox {
     client: Client,
     documents_url: String,
+    notices_url: String,
     unreadable_url: String,
 }
 
 impl SqsOutbox {
     #[must_use]
-    pub fn new(client: Client, documents_url: String, unreadable_url: String) -> SqsOutbox {
-        SqsOutbox { client, documents_url, unreadable_url }
+    pub fn new(client: Client, documents_url: String, notices_url: String, unreadable_url: String) -> SqsOutbox {
+        SqsOutbox { client, documents_url, notices_url, unreadable_url }
     }
 
     fn url(&self, consumer: Consumer) -> &str {
         match consumer {
             Consumer::Documents => &self.documents_url,
+            Consumer::Notices => &self.notices_url,
         }
     }
 

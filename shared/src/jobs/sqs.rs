@@ -27,6 +27,8 @@ struct Batch {
 struct Entry {
     message_id: String,
     #[serde(default)]
+    receipt_handle: String,
+    #[serde(default)]
     body: String,
     #[serde(default)]
     attributes: Attributes,
@@ -44,8 +46,15 @@ pub struct Delivery {
     pub message_id: String,
     /// 1 the first time.
     pub receive_count: u32,
+    /// Names this delivery to the queue.
+    pub receipt: String,
     pub invocation: Invocation,
 }
+
+/// A message that is to come back later, and not because anything is wrong. Whoever answers with it has said when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not yet")]
+pub struct NotYet;
 
 type Work = Arc<dyn Fn(String, Delivery) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>;
 
@@ -102,12 +111,14 @@ async fn one(work: &Work, entry: Entry, invocation: Invocation) -> Option<String
     let delivery = Delivery {
         message_id: entry.message_id.clone(),
         receive_count: entry.attributes.approximate_receive_count.parse().unwrap_or(1),
+        receipt: entry.receipt_handle,
         invocation,
     };
     let receive_count = delivery.receive_count;
     let done = AssertUnwindSafe(async { work(entry.body, delivery).await }).catch_unwind().await;
     match done.unwrap_or_else(|_| Err("the handler panicked".into())) {
         Ok(()) => None,
+        Err(error) if error.is::<NotYet>() => Some(entry.message_id),
         Err(error) => {
             let (message_id, causes) = (entry.message_id.as_str(), error.causes());
             tracing::error!(message_id, receive_count, causes, "queue record failed");
@@ -140,10 +151,11 @@ mod tests {
 
     fn answer(bodies: &[&str]) -> Value {
         let work = erased(|message: Message, delivery: Delivery| async move {
-            assert_eq!(delivery.receive_count, 3);
+            assert_eq!((delivery.receive_count, delivery.receipt.as_str()), (3, "r"));
             match message.n {
                 0 => Ok(()),
                 1 => Err("odd".into()),
+                2 => Err(NotYet.into()),
                 _ => panic!("secret"),
             }
         });
@@ -159,9 +171,10 @@ mod tests {
         };
         assert_eq!(answer(&[r#"{"n":0}"#, r#"{"n":0}"#]), failed(&[]));
         assert_eq!(
-            answer(&[r#"{"n":0}"#, r#"{"n":1}"#, "poison", r#"{"n":2}"#, "{}"]),
+            answer(&[r#"{"n":0}"#, r#"{"n":1}"#, "poison", r#"{"n":3}"#, "{}"]),
             failed(&["m1", "m2", "m3", "m4"])
         );
+        assert_eq!(answer(&[r#"{"n":2}"#, r#"{"n":0}"#]), failed(&["m0"]), "it comes back");
         assert_eq!(answer(&[]), failed(&[]));
     }
 

@@ -8,8 +8,37 @@ use domain::event::Event;
 use crate::ports::{Consumer, Outbox};
 
 /// Who wants which kind of event.
-pub const WANTED: [(&str, &[Consumer]); 2] =
-    [("payment.captured", &[Consumer::Documents]), ("refund.succeeded", &[Consumer::Documents])];
+pub const WANTED: [(&str, &[Consumer]); 26] = [
+    ("application.decided", NOTICES),
+    ("application.submitted", NOTICES),
+    ("attempt.stuck", NOTICES),
+    ("dispute.opened", NOTICES),
+    ("gateway.closed", NOTICES),
+    ("gateway.opened", NOTICES),
+    ("gateway.paused", NOTICES),
+    ("gateway.resumed", NOTICES),
+    ("payment.captured", BOTH),
+    ("payment.declined", NOTICES),
+    ("payment.quarantined", NOTICES),
+    ("payment_method.expiring", NOTICES),
+    ("payment_method.suspect", NOTICES),
+    ("refund.failed", NOTICES),
+    ("refund.stuck", NOTICES),
+    ("refund.succeeded", BOTH),
+    ("run.held", NOTICES),
+    ("settlement.unexplained", NOTICES),
+    ("subscription.cancel_scheduled", NOTICES),
+    ("subscription.cancelled", NOTICES),
+    ("subscription.card_needed", NOTICES),
+    ("subscription.parked", NOTICES),
+    ("subscription.payment_guide", NOTICES),
+    ("subscription.renewal_upcoming", NOTICES),
+    ("subscription.stuck", NOTICES),
+    ("subscription.suspended", NOTICES),
+];
+
+const NOTICES: &[Consumer] = &[Consumer::Notices];
+const BOTH: &[Consumer] = &[Consumer::Documents, Consumer::Notices];
 
 /// A row of the audit log as its stream shows it.
 pub struct Streamed {
@@ -42,7 +71,7 @@ pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Option<String> {
             }
         }
     }
-    for consumer in [Consumer::Documents] {
+    for consumer in [Consumer::Documents, Consumer::Notices] {
         let mut positions = Vec::new();
         let mut bodies = Vec::new();
         for (at, row) in rows.iter().enumerate() {
@@ -66,4 +95,21 @@ pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Option<String> {
         left.extend(positions.iter().enumerate().filter(|(n, _)| taken.get(*n) != Some(&true)).map(|(_, at)| *at));
     }
     left.into_iter().min().and_then(|at| rows.get(at)).map(|row| row.sequence.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_somebody_is_told_about_is_forwarded() {
+        let mut told: Vec<&str> = domain::notice::KINDS.iter().map(|(kind, _)| *kind).collect();
+        let notices = |(kind, to): &(&'static str, &[Consumer])| to.contains(&Consumer::Notices).then_some(*kind);
+        let mut sent: Vec<&str> = WANTED.iter().filter_map(notices).collect();
+        told.sort_unstable();
+        sent.sort_unstable();
+        assert_eq!(told, sent);
+        assert_eq!(wanted("payment.captured"), [Consumer::Documents, Consumer::Notices]);
+        assert!(wanted("attempt.unknown").is_empty());
+    }
 }

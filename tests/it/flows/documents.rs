@@ -363,7 +363,9 @@ struct Boxes {
 #[async_trait]
 impl Outbox for Boxes {
     async fn send(&self, consumer: Consumer, bodies: &[String]) -> Vec<bool> {
-        assert_eq!(consumer, Consumer::Documents);
+        if consumer == Consumer::Notices {
+            return vec![true; bodies.len()];
+        }
         let taken = |at: &usize| !self.refuses.contains(at);
         let read = |body: &String| serde_json::from_str(body).unwrap();
         self.sent.lock().unwrap().extend((0..bodies.len()).filter(taken).map(|at| read(&bodies[at])));

@@ -16,6 +16,7 @@ mod intents;
 mod life_cycle;
 mod money;
 mod new_card;
+mod notices;
 mod order;
 mod outage;
 mod quarantine;
