@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::harness::var;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "onboarding_request",
     "tenant",
     "plan",
@@ -21,6 +21,7 @@ const TABLES: [&str; 13] = [
     "webhook_inbox",
     "idempotency",
     "run",
+    "statistic",
     "control",
 ];
 

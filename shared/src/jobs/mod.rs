@@ -17,5 +17,5 @@ pub use outbox::SqsOutbox;
 pub use queue::{SqsHints, SqsPostpone, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;
-pub use sqs::{Delivery, NotYet, serve_sqs};
+pub use sqs::{Delivery, NotYet, serve_sqs, serve_sqs_together};
 pub use stream::serve_stream;

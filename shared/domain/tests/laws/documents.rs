@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 use super::fixtures::{at, birth, days, method};
 
-fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
+pub fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
     let code = |n: usize| if n == 0 { "CORE".to_owned() } else { format!("ADDON{n}") };
     let lines: Vec<Line> =
         amounts.iter().enumerate().map(|(n, amount)| Line { code: code(n), amount: *amount }).collect();
@@ -50,7 +50,7 @@ fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
     }
 }
 
-fn plan(amounts: &[i64]) -> Plan {
+pub fn plan(amounts: &[i64]) -> Plan {
     let addon = |(n, amount): (usize, &i64)| Addon {
         code: format!("ADDON{}", n + 1),
         name: format!("addon {n}"),
@@ -79,7 +79,7 @@ fn supplier() -> Supplier {
     }
 }
 
-fn invoiced(cycle: &Cycle, plan: Option<&Plan>, counter: &Counter) -> Result<(Invoice, Counter), InvoiceError> {
+pub fn invoiced(cycle: &Cycle, plan: Option<&Plan>, counter: &Counter) -> Result<(Invoice, Counter), InvoiceError> {
     let (supplier, tenant) = (supplier(), cycle.subscription_id.request().tenant());
     let with = Particulars {
         tenant_id: &tenant,
@@ -107,7 +107,7 @@ fn refunded(invoice: &Invoice, n: usize, amount: i64, before: i64) -> Refunded {
 }
 
 /// An invoice of these lines, refunded in parts that add up to at most its total.
-fn file(amounts: &[i64], parts: &[i64]) -> File {
+pub fn file(amounts: &[i64], parts: &[i64]) -> File {
     let (invoice, _) =
         invoiced(&cycle(amounts, 0, birth()), Some(&plan(amounts)), &Counter::new("MG-2027".into())).unwrap();
     let (mut counter, mut before, mut notes) = (Counter::new("MGC-2027".into()), 0, Vec::new());

@@ -13,34 +13,34 @@ use proptest::prelude::*;
 use crate::books::Books;
 use crate::fixtures::{PRICE, birth, days, hours, minutes};
 
-fn paid(gateway: GatewayName) -> Cycle {
+pub fn paid(gateway: GatewayName) -> Cycle {
     Books::active(gateway).cycle(0).clone()
 }
 
-fn id(n: u128) -> RefundId {
+pub fn id(n: u128) -> RefundId {
     RefundId::new(ulid(birth(), n))
 }
 
-fn wish(n: u128, amount: Option<i64>) -> Wish {
+pub fn wish(n: u128, amount: Option<i64>) -> Wish {
     Wish { id: id(n), amount, reason: "asked".into(), by: "kim".into(), limit: None }
 }
 
-fn request(cycle: &Cycle, n: u128, amount: Option<i64>) -> Cycle {
+pub fn request(cycle: &Cycle, n: u128, amount: Option<i64>) -> Cycle {
     cycle.request_refund(wish(n, amount), birth()).unwrap().cycle
 }
 
-fn started(cycle: &Cycle, n: u128, now: Timestamp) -> Cycle {
+pub fn started(cycle: &Cycle, n: u128, now: Timestamp) -> Cycle {
     match cycle.start_refund(&id(n), format!("token {n}"), now + minutes(2), now) {
         Start::Claimed(cycle) => cycle,
         other => panic!("claimed, not {other:?}"),
     }
 }
 
-fn heard(cycle: &Cycle, n: u128, answer: &Answer) -> Cycle {
+pub fn heard(cycle: &Cycle, n: u128, answer: &Answer) -> Cycle {
     cycle.settle_refund(&id(n), &format!("token {n}"), answer, birth()).map_or(cycle.clone(), |c| c.cycle)
 }
 
-fn done(n: u128) -> Answer {
+pub fn done(n: u128) -> Answer {
     Answer::Done { gateway_refund_id: format!("re_{n}") }
 }
 
@@ -49,7 +49,7 @@ fn seen(n: u128, ours: bool, amount: i64, state: SeenState) -> Seen {
     Seen { gateway_refund_id: format!("re_{n}"), refund_id, amount, state, code: None }
 }
 
-fn status(cycle: &Cycle, n: u128) -> Status {
+pub fn status(cycle: &Cycle, n: u128) -> Status {
     cycle.refund(&id(n)).unwrap().status
 }
 
