@@ -11,7 +11,7 @@ use domain::ledger::{Fee, Payout, fee, paid_out, refunded};
 use domain::money::Money;
 use domain::movement::{self, Kind, Movement};
 use domain::onboarding;
-use domain::refund::{Origin, Refund, Refused, Start, Status, Wish, due_partitions};
+use domain::refund::{Origin, Refund, Refused, Seen, SeenState, Start, Status, Wish, due_partitions};
 use domain::tax::{self, TaxDocument, TaxStatus};
 use jiff::civil::date;
 
@@ -74,6 +74,26 @@ fn a_word_about_a_refund_is_said_once_and_by_one_person() {
     let rejected = large.decide_refund(&id(1), false, "lee", birth()).unwrap().unwrap().cycle;
     assert_eq!(rejected.decide_refund(&id(1), false, "park", birth()), Ok(None), "it is rejected already");
     assert_eq!(rejected.decide_refund(&id(1), true, "park", birth()), Err(Refused::NotWaiting));
+}
+
+#[test]
+fn what_the_gateway_says_was_given_back_is_the_amount_that_counts() {
+    let seen = |amount, refund_id: Option<String>| Seen {
+        gateway_refund_id: "re_1".into(),
+        refund_id,
+        amount,
+        state: SeenState::Succeeded,
+        code: None,
+    };
+    let cycle = paid(GatewayName::Stripe);
+    for nothing in [0, -1, -500] {
+        assert_eq!(cycle.observe_refunds(&[seen(nothing, None)], birth()), None, "{nothing} is no refund");
+    }
+    let found = cycle.observe_refunds(&[seen(1, None)], birth()).unwrap().cycle;
+    assert_eq!((found.refunded, found.refunds[0].origin), (1, Origin::Console));
+    let sent = started(&request(&cycle, 1, Some(10_000)), 1, birth());
+    let less = sent.observe_refunds(&[seen(9_000, Some(id(1).to_string()))], birth()).unwrap().cycle;
+    assert_eq!((less.refunded, less.refund(&id(1)).unwrap().amount), (9_000, 9_000));
 }
 
 #[test]
