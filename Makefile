@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events test lint fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events test lint openapi fmt test-unit test-sdk test-e2e test-iam
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -38,6 +38,9 @@ lint: ## Formatting, clippy with warnings denied, SAM's linter
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test e2e -- -D warnings
 	@$(STACK) validate
+
+openapi: ## Write openapi.json from the code
+	cargo run --quiet --package contract --bin openapi
 
 fmt: ## Format the code
 	cargo fmt --all

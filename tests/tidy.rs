@@ -178,6 +178,10 @@ fn no_policy_is_shared() {
 #[test]
 fn policies_name_what_they_allow() {
     for (id, properties) in functions() {
+        // Not even a right to read: said in so many words.
+        if properties["Policies"].as_sequence().is_some_and(Vec::is_empty) {
+            continue;
+        }
         let mut words = Vec::new();
         scalars(&properties["Policies"], &mut words);
         assert!(words.iter().any(|w| w.contains(':')), "{id}: no action found, the rule would pass on nothing");

@@ -96,7 +96,9 @@ pub enum VaultError {
 }
 
 /// Which dead-letter queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum DeadQueue {
     FailedCharges,
     BillingShards,

@@ -1,5 +1,6 @@
 //! Talks to the deployed stack as a client would, and to the sandbox as a test may.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -60,10 +61,20 @@ impl Stack {
         Stack { http, api, webhook, sandbox, ops: tokio::sync::OnceCell::new() }
     }
 
+    /// Sends a request. Whatever our own API answers has to be in its document.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("the stack answers");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let (method, url) = (request.method().to_string(), request.url().clone());
+        let response = client.execute(request).await.expect("the stack answers");
         let status = response.status().as_u16();
+        let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let text = response.text().await.unwrap();
+        let ours = [&self.api, &self.webhook].into_iter().find_map(|base| url.as_str().strip_prefix(base.as_str()));
+        if let Some(address) = ours {
+            let path = address.split('?').next().unwrap_or_default();
+            documented(&method, path, status, &kind, &text);
+        }
         Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
     }
 
@@ -225,6 +236,19 @@ impl Stack {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Fails when an answer is not what the document says. The emulator words its own refusals, which it makes before a
+/// function is asked: AWS uses the template's.
+#[track_caller]
+fn documented(method: &str, path: &str, status: u16, content_type: &str, body: &str) {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    if matches!(status, 401 | 403) && !body.contains("\"code\"") {
+        return;
+    }
+    let answer = ::contract::check::Answer { method, path, status, content_type, body: body.as_bytes() };
+    let complaints = ::contract::check::complaints(DOCUMENT.get_or_init(::contract::document), &answer);
+    assert!(complaints.is_empty(), "not in openapi.json: {complaints:#?}\n{body}");
 }
 
 /// An instant given as a civil date in Seoul, at ten in the morning.

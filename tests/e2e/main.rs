@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cancel;
+mod contract;
 mod crash;
 mod documents;
 mod harness;

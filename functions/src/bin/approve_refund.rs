@@ -2,11 +2,11 @@
 //! refund. `{"approve": false}` takes the request back.
 //!
 //! May touch: writes `subscription_cycle`, `ops_audit_log`, `idempotency`; reads `control`; both gateways' secrets.
+use shared::api::requests::ApproveRefund;
 use std::sync::Arc;
 
 use domain::ids::RefundId;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::json;
 use shared::auth::permissions::Route;
 use shared::config::Env;
@@ -21,14 +21,6 @@ struct App {
     charging: Charging,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    approve: Option<bool>,
-    reason: Option<String>,
-    seq: Option<u32>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -37,7 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::ApproveRefund)?;
-    let input: Input = request.json_or_default()?;
+    let input: ApproveRefund = request.json_or_default()?;
     let place = place(&request, input.seq)?;
     let id = request.path_param("refundId").and_then(|text| RefundId::parse(text).ok());
     let id = id.ok_or_else(ApiError::not_found)?;

@@ -1,11 +1,11 @@
 //! `POST /ops/runs/{id}/approve`: lets a run that was held because its forecast jumps go on.
 //!
 //! May touch: writes `run`, `ops_audit_log`, `idempotency`; sends to `billing-shards`.
+use shared::api::requests::NoFields;
 use std::sync::Arc;
 
 use domain::ids::RunId;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::json;
 use shared::api::run_body;
 use shared::auth::permissions::Route;
@@ -24,11 +24,6 @@ struct App {
     shards: Arc<dyn Shards>,
 }
 
-/// Takes no fields.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -38,7 +33,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::ApproveRun)?;
-    let Input {} = request.json_or_default()?;
+    let NoFields {} = request.json_or_default()?;
     let id = request.path_id(RunId::parse)?;
     let (store, random, now) = (app.store.as_ref(), app.random.as_ref(), app.clock.now().await);
     let claim = match begin(store, &request, &caller.label(), "approve_run", now).await? {

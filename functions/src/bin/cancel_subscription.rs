@@ -2,12 +2,11 @@
 //!
 //! May touch: writes `subscription`, `subscription_cycle`, `ops_audit_log`, `idempotency`; reads `control` (time travel);
 //! Stripe's secret (an open PaymentIntent is cancelled first).
+use shared::api::requests::CancelSubscription;
 use std::sync::Arc;
 
-use domain::cancelling::CancelAt;
 use domain::ids::SubscriptionId;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::Value;
 use shared::api::SubscriptionBody;
 use shared::auth::permissions::Route;
@@ -26,13 +25,6 @@ struct App {
     charging: Charging,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    at: CancelAt,
-    reason: Option<String>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -41,7 +33,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::CancelSubscription)?;
-    let input: Input = request.json()?;
+    let input: CancelSubscription = request.json()?;
     let id = request.path_id(SubscriptionId::parse)?;
     let reason = input.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     if reason.is_some_and(|reason| reason.chars().count() > REASON) {

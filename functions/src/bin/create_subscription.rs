@@ -2,11 +2,11 @@
 //!
 //! May touch: writes `onboarding_request`, `subscription`, `ops_audit_log`, `idempotency`; reads `plan`,
 //! `ops_payment_method`, `tenant`, `control` (time travel).
+use shared::api::requests::CreateSubscription;
 use std::sync::Arc;
 
 use domain::ids::{MethodId, RequestId};
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::Value;
 use shared::api::SubscriptionBody;
 use shared::auth::permissions::Route;
@@ -23,16 +23,6 @@ struct App {
     random: Arc<dyn Random>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Input {
-    onboarding_request_id: String,
-    plan_code: String,
-    #[serde(default)]
-    addon_codes: Vec<String>,
-    payment_method_id: String,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -42,7 +32,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::CreateSubscription)?;
-    let input: Input = request.json()?;
+    let input: CreateSubscription = request.json()?;
     let owner = caller.owner().ok_or_else(ApiError::forbidden)?;
     let foreign =
         || ApiError::invalid_field("onboardingRequestId", "unknown_application", "is not an application of yours");

@@ -1,13 +1,12 @@
 //! `POST /onboarding/requests/{id}/decision`: an operator decides; approval takes the first payment.
 //!
 //! May touch: the charge set; writes `tenant`; reads `plan`.
+use shared::api::requests::DecideApplication;
 use std::sync::Arc;
 
 use domain::ids::RequestId;
-use domain::onboarding::Verdict;
 use domain::subscription::{Status, Subscription};
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::json;
 use shared::api::ApplicationBody;
 use shared::auth::permissions::Route;
@@ -24,13 +23,6 @@ struct App {
     charging: Charging,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    status: Verdict,
-    note: Option<String>,
-}
-
 /// Longest note, in characters.
 const NOTE_MAX: usize = 2_000;
 
@@ -43,7 +35,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::DecideApplication)?;
     let id = request.path_id(RequestId::parse)?;
-    let Input { status: verdict, note } = request.json()?;
+    let DecideApplication { status: verdict, note } = request.json()?;
     if note.as_ref().is_some_and(|n| n.chars().count() > NOTE_MAX) {
         return Err(ApiError::invalid_field("note", "invalid_length", "at most 2,000 characters"));
     }

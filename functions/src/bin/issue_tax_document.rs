@@ -2,11 +2,11 @@
 //! Asking again gives the same answer.
 //!
 //! May touch: writes `invoice`, `ops_audit_log`, `idempotency`; reads `control`; the issuing service.
+use shared::api::requests::NoFields;
 use std::sync::Arc;
 
 use domain::invoice::InvoiceId;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::json;
 use shared::api::documents::tax_body;
 use shared::auth::permissions::Route;
@@ -25,11 +25,6 @@ struct App {
     issuer: Option<Arc<dyn TaxIssuer>>,
 }
 
-/// Takes no fields.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -39,7 +34,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::IssueTaxDocument)?;
-    let Input {} = request.json_or_default()?;
+    let NoFields {} = request.json_or_default()?;
     let id = request.path_id(InvoiceId::parse)?;
     let (store, random, now) = (app.store.as_ref(), app.random.as_ref(), app.clock.now().await);
     let started = begin(store, &request, &caller.label(), "issue_tax_document", now).await?;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use domain::document::Document;
 use domain::ids::TenantId;
 use functions::{SystemRandom, wall};
-use serde_json::Value;
 use shared::api::ItemsBody;
-use shared::api::documents::summary_body;
+use shared::api::documents::{InvoiceSummaryBody, summary_body};
 use shared::auth::permissions::Route;
 use shared::config::Env;
 use shared::store::{Query, Store, typed};
@@ -40,6 +39,6 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     items(invoices.collect(), next)
 }
 
-fn items(items: Vec<Value>, next_cursor: Option<String>) -> Result<Reply, ApiError> {
+fn items(items: Vec<InvoiceSummaryBody>, next_cursor: Option<String>) -> Result<Reply, ApiError> {
     Reply::json(200, &ItemsBody { items, next_cursor })
 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
-use serde::Serialize;
-use shared::api::PlanBody;
+use shared::api::PlansBody;
 use shared::config::Env;
 use shared::store::{Query, Store, typed};
 use shared::web::{ApiError, Reply, Request, serve};
@@ -17,11 +16,6 @@ struct App {
     store: Arc<dyn Store>,
 }
 
-#[derive(Serialize)]
-struct Output {
-    plans: Vec<PlanBody>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -31,5 +25,5 @@ async fn main() -> Result<(), lambda_http::Error> {
 async fn handle(app: &App, _: Request) -> Result<Reply, ApiError> {
     let (plans, _) = typed::list(app.store.as_ref(), &Query::PlansOnSale, PLANS_MAX, None).await?;
     let plans = plans.into_iter().map(|plan: domain::plan::Plan| plan.into()).collect();
-    Reply::json(200, &Output { plans })
+    Reply::json(200, &PlansBody { plans })
 }

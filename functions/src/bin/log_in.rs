@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use shared::api::SessionBody;
+use shared::api::requests::LogIn as Credentials;
 use shared::auth::Role;
 use shared::auth::log_in::{LogIn, LogInError, cookie};
 use shared::config::Env;
@@ -16,21 +16,6 @@ struct App {
     log_in: LogIn,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    username: String,
-    password: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Output<'a> {
-    token: &'a str,
-    role: Role,
-    expires_at: Timestamp,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -38,9 +23,10 @@ async fn main() -> Result<(), lambda_http::Error> {
 }
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
-    let Input { username, password } = request.json()?;
+    let Credentials { username, password } = request.json()?;
     let session = app.log_in.log_in(&username, &SecretString::from(password), wall()).await.map_err(answer)?;
-    let output = Output { token: session.token.expose_secret(), role: Role::OpsAdmin, expires_at: session.expires_at };
+    let output =
+        SessionBody { token: session.token.expose_secret(), role: Role::OpsAdmin, expires_at: session.expires_at };
     Ok(Reply::json(200, &output)?.with_cookie(&cookie(&session)))
 }
 

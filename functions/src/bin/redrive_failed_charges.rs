@@ -2,10 +2,10 @@
 //!
 //! May touch: receives and deletes from both dead-letter queues, sends to `failed-charges` and `billing-shards`; writes
 //! `ops_audit_log`, `idempotency`.
+use shared::api::requests::RedriveFailedCharges;
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use shared::api::operations::redriven_body;
 use shared::auth::permissions::Route;
 use shared::config::Env;
@@ -23,13 +23,6 @@ struct App {
     dead_letters: Arc<dyn DeadLetters>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    queue: Option<String>,
-    max: Option<u32>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -39,9 +32,8 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::RedriveFailedCharges)?;
-    let Input { queue, max } = request.json_or_default()?;
-    let unknown = || ApiError::invalid_field("queue", "invalid_value", "must be failed-charges or billing-shards");
-    let queue = DeadQueue::parse(queue.as_deref().unwrap_or("failed-charges")).ok_or_else(unknown)?;
+    let RedriveFailedCharges { queue, max } = request.json_or_default()?;
+    let queue = queue.unwrap_or(DeadQueue::FailedCharges);
     let max = max.unwrap_or(REDRIVE_MAX);
     if !(1..=REDRIVE_MAX).contains(&max) {
         return Err(ApiError::invalid_field("max", "invalid_value", format!("must be 1 to {REDRIVE_MAX}")));
@@ -54,7 +46,7 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let context = Context { now, actor: caller.actor.clone() };
     let (queues, random) = (app.dead_letters.as_ref(), app.random.as_ref());
     let done = redrive(queues, store, random, &context, queue, max).await?;
-    let answer = redriven_body(queue, &done);
+    let answer = serde_json::to_value(redriven_body(queue, &done)).map_err(ApiError::internal)?;
     if let Some(write) = claim.write(answer.clone()) {
         store.commit(&Commit { id: stamp::token(random), writes: vec![write], events: Vec::new() }).await?;
     }

@@ -1,12 +1,12 @@
 //! `POST /billing/subscriptions/{id}/cycles/{index}/refunds`: gives a payment back, in full or in part.
 //!
 //! May touch: writes `subscription_cycle`, `ops_audit_log`, `idempotency`; reads `control`; both gateways' secrets.
+use shared::api::requests::RefundPayment;
 use std::sync::Arc;
 
 use domain::ids::{RefundId, ulid};
 use domain::refund::Wish;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::auth::permissions::Route;
 use shared::config::Env;
@@ -22,15 +22,6 @@ struct App {
     limit: Option<i64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    /// Minor units; all that is left when absent.
-    amount: Option<i64>,
-    reason: String,
-    seq: Option<u32>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -40,7 +31,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::RefundPayment)?;
-    let input: Input = request.json()?;
+    let input: RefundPayment = request.json()?;
     let place = place(&request, input.seq)?;
     let reason = reason(&input.reason)?.to_owned();
     let charging = &app.charging;

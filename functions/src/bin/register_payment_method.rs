@@ -1,6 +1,7 @@
 //! `POST /billing/payment-methods`: registers a card, and charges it at once if something is owed.
 //!
 //! May touch: the charge set; writes `onboarding_request`.
+use shared::api::requests::RegisterPaymentMethod;
 use std::sync::Arc;
 
 use domain::charge::GatewayName;
@@ -8,7 +9,7 @@ use domain::ids::MethodId;
 use functions::{SystemRandom, wall};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::api::MethodBody;
+use shared::api::{Charged, MethodBody};
 use shared::auth::Caller;
 use shared::auth::permissions::Route;
 use shared::config::Env;
@@ -26,26 +27,6 @@ struct App {
     per_address: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Input {
-    gateway: GatewayName,
-    auth_key: Option<String>,
-    customer_key: Option<String>,
-    setup_intent_id: Option<String>,
-    payment_method_id: Option<String>,
-    holder_name: Option<String>,
-    // Said by the page and ignored: only the gateway knows them.
-    #[serde(rename = "brand")]
-    _brand: Option<String>,
-    #[serde(rename = "last4")]
-    _last4: Option<String>,
-    #[serde(rename = "expMonth")]
-    _exp_month: Option<Value>,
-    #[serde(rename = "expYear")]
-    _exp_year: Option<Value>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -54,7 +35,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::RegisterPaymentMethod)?;
-    let input: Input = request.json()?;
+    let input: RegisterPaymentMethod = request.json()?;
     let owner = caller.owner().ok_or_else(ApiError::forbidden)?;
     let (gateway, holder_name) = (input.gateway, input.holder_name.clone().filter(|n| !n.trim().is_empty()));
     if holder_name.as_ref().is_some_and(|n| n.chars().count() > 100) {
@@ -87,12 +68,12 @@ async fn replay(app: &App, caller: &Caller, result: &Value) -> Result<Reply, Api
     let id = text("id").and_then(|id| MethodId::parse(id).ok()).ok_or_else(ApiError::not_found)?;
     let tenant = caller.tenant.as_ref().ok_or_else(ApiError::forbidden)?;
     let method = typed::method(app.charging.store.as_ref(), tenant, &id).await?.ok_or_else(ApiError::not_found)?;
-    let charge = ["SUCCEEDED", "DECLINED", "PENDING"].into_iter().find(|w| text("charge") == Some(w));
+    let charge = result.get("charge").and_then(|word| Charged::deserialize(word).ok());
     let subscription = text("subscriptionId").map(str::to_owned);
     Reply::json(201, &MethodBody::new(method).registered(None, subscription, charge))
 }
 
-fn window_result(input: Input) -> Result<OwnedResult, ApiError> {
+fn window_result(input: RegisterPaymentMethod) -> Result<OwnedResult, ApiError> {
     let needed = |field: &'static str, value: Option<String>| {
         let value = value
             .filter(|v| !v.is_empty())

@@ -1,10 +1,10 @@
 //! `POST /ops/attempts/{orderId}/resolve`: looks an open attempt up at its gateway now and says how it stands.
 //!
 //! May touch: the charge set.
+use shared::api::requests::NoFields;
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use serde_json::json;
 use shared::api::operations::PlacedBody;
 use shared::auth::permissions::Route;
@@ -21,11 +21,6 @@ struct App {
     charging: Charging,
 }
 
-/// Takes no fields.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -34,7 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::ResolveAttempt)?;
-    let Input {} = request.json_or_default()?;
+    let NoFields {} = request.json_or_default()?;
     let order_id = request.path_param("orderId").ok_or_else(ApiError::not_found)?;
     let (charging, store) = (&app.charging, app.charging.store.as_ref());
     let now = charging.clock.now().await;

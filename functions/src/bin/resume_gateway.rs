@@ -1,6 +1,7 @@
 //! `POST /ops/gateways/{gateway}/resume`: charges flow to it again, whatever had stopped them.
 //!
 //! May touch: writes `control`, `ops_audit_log`, `idempotency`.
+use shared::api::requests::SwitchGateway;
 use std::sync::Arc;
 
 use functions::{SystemRandom, wall};
@@ -11,7 +12,7 @@ use shared::config::Env;
 use shared::ports::{Clock, Context, Random};
 use shared::store::Store;
 use shared::usecase::switch;
-use shared::web::gateways::{Why, named_gateway};
+use shared::web::gateways::named_gateway;
 use shared::web::idempotency::{Started, begin};
 use shared::web::{ApiError, Reply, Request, serve};
 
@@ -30,7 +31,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::ResumeGateway)?;
     let gateway = named_gateway(&request)?;
-    let reason = request.json::<Why>()?.reason()?;
+    let reason = request.json::<SwitchGateway>()?.reason()?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let claim = match begin(store, &request, &caller.label(), "resume_gateway", now).await? {
         Started::New(claim) => claim,

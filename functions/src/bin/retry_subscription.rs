@@ -1,11 +1,11 @@
 //! `POST /billing/subscriptions/{id}/retry`: charges what is owed now, or puts a parked subscription back.
 //!
 //! May touch: the charge set.
+use shared::api::requests::NoFields;
 use std::sync::Arc;
 
 use domain::ids::SubscriptionId;
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use shared::auth::permissions::Route;
 use shared::config::Env;
 use shared::ports::Context;
@@ -19,11 +19,6 @@ struct App {
     charging: Charging,
 }
 
-/// Takes no fields.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -32,7 +27,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::RetrySubscription)?;
-    let Input {} = request.json_or_default()?;
+    let NoFields {} = request.json_or_default()?;
     let id = request.path_id(SubscriptionId::parse)?;
     let charging = &app.charging;
     let subscription = load_subscription(charging, &id).await?;

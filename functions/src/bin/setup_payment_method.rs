@@ -4,10 +4,10 @@
 //! secrets `gateway/toss` and `gateway/stripe`.
 use std::sync::Arc;
 
-use domain::charge::GatewayName;
 use functions::{SystemRandom, wall};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::api::SetupBody;
+use shared::api::requests::SetUpPaymentMethod;
 use shared::auth::permissions::Route;
 use shared::config::Env;
 use shared::crypto::digest;
@@ -26,23 +26,6 @@ struct App {
     random: Arc<dyn Random>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    gateway: GatewayName,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Output {
-    gateway: GatewayName,
-    client_key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -52,7 +35,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::SetupPaymentMethod)?;
-    let Input { gateway } = request.json()?;
+    let SetUpPaymentMethod { gateway } = request.json()?;
     let owner = caller.owner().ok_or_else(ApiError::forbidden)?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let started = begin(store, &request, &caller.label(), "setup_payment_method", now).await?;
@@ -69,5 +52,5 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
         store.commit(&commit).await?;
     }
     let (client_key, customer_key, client_secret) = (answer.client_key, answer.customer_key, answer.client_secret);
-    Reply::json(201, &Output { gateway, client_key, customer_key, client_secret })
+    Reply::json(201, &SetupBody { gateway, client_key, customer_key, client_secret })
 }

@@ -1,12 +1,11 @@
 //! `POST /ops/runs`: starts a billing run, now or (where the stage allows it) as of an instant.
 //!
 //! May touch: writes `run`, `control`, `ops_audit_log`, `idempotency`; sends to `billing-shards`.
+use shared::api::requests::StartRun;
 use std::sync::Arc;
 
 use domain::ids::RunId;
 use functions::{SystemRandom, wall};
-use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 use shared::api::run_body;
 use shared::auth::permissions::Route;
@@ -28,12 +27,6 @@ struct App {
     time_travel: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Input {
-    as_of: Option<Timestamp>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -51,7 +44,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::StartRun)?;
-    let Input { as_of } = request.json_or_default()?;
+    let StartRun { as_of } = request.json_or_default()?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let claim = match begin(store, &request, &caller.label(), "start_run", now).await? {
         Started::New(claim) => claim,

@@ -2,6 +2,8 @@
 //!
 //! May touch: reads `plan` and `control` (time travel); writes `onboarding_request`, `ops_audit_log`, `idempotency`;
 //! secret `auth/jwt`.
+use shared::api::SubmittedBody;
+use shared::api::requests::{SubmitApplication, SubmitContact};
 use std::sync::Arc;
 
 use domain::contact::Contact;
@@ -10,7 +12,6 @@ use domain::ids::RequestId;
 use domain::onboarding::{Application, CheckItem};
 use functions::{SystemRandom, wall};
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::json;
 use shared::auth::token::APPLICATION;
 use shared::auth::{Caller, Tokens};
@@ -26,46 +27,6 @@ struct App {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     tokens: Tokens,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Input {
-    business_name: String,
-    business_number: Option<String>,
-    category: Option<String>,
-    region: Option<String>,
-    contact: ContactInput,
-    plan_code: String,
-    #[serde(default)]
-    addon_codes: Vec<String>,
-    note: Option<String>,
-    #[serde(default)]
-    checklist: Vec<CheckItemInput>,
-    consents: ConsentsInput,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ContactInput {
-    name: String,
-    email: String,
-    phone: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CheckItemInput {
-    item: String,
-    checked: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConsentsInput {
-    terms: bool,
-    privacy: bool,
-    recurring: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -96,19 +57,19 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
 /// The credential is minted anew each time; only ids are stored.
 async fn answer(app: &App, application: &Application) -> Result<Reply, ApiError> {
     let token = app.tokens.mint(&Caller::applicant(&application.id), wall(), APPLICATION).await?;
-    let body = json!({
-        "id": application.id.as_str(),
-        "tenantId": application.tenant_id().as_str(),
-        "status": application.status,
-        "applicationToken": token.token.expose_secret(),
-        "customerKey": application.customer_key,
-        "nextAction": application.next_action(None),
-    });
+    let body = SubmittedBody {
+        id: application.id.as_str(),
+        tenant_id: application.tenant_id().to_string(),
+        status: application.status,
+        application_token: token.token.expose_secret(),
+        customer_key: &application.customer_key,
+        next_action: application.next_action(None),
+    };
     Reply::json(201, &body)
 }
 
-fn form(input: Input) -> Form {
-    let ContactInput { name, email, phone } = input.contact;
+fn form(input: SubmitApplication) -> Form {
+    let SubmitContact { name, email, phone } = input.contact;
     Form {
         business_name: input.business_name,
         business_number: input.business_number,

@@ -1,11 +1,11 @@
 //! `PATCH /billing/subscriptions/{id}`: changes the card it is charged on, and charges what is owed with it at once.
 //!
 //! May touch: the charge set.
+use shared::api::requests::UpdateSubscription;
 use std::sync::Arc;
 
 use domain::ids::{MethodId, SubscriptionId};
 use functions::{SystemRandom, wall};
-use serde::Deserialize;
 use shared::api::SubscriptionBody;
 use shared::auth::permissions::Route;
 use shared::config::Env;
@@ -20,12 +20,6 @@ struct App {
     charging: Charging,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Input {
-    payment_method_id: String,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::init(wall, Arc::new(SystemRandom))?;
@@ -34,7 +28,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::UpdateSubscription)?;
-    let input: Input = request.json()?;
+    let input: UpdateSubscription = request.json()?;
     let id = request.path_id(SubscriptionId::parse)?;
     let method = MethodId::parse(&input.payment_method_id).map_err(|_| ApiError::not_found())?;
     let charging = &app.charging;

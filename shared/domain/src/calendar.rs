@@ -16,6 +16,7 @@ pub struct OutOfRange;
 /// How often a plan bills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Interval {
     Month,
     Year,
@@ -32,6 +33,7 @@ impl Interval {
 
 /// A half-open range of civil dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Period {
     pub start: Date,
     pub end: Date,

@@ -17,6 +17,7 @@ use crate::subscription::{StartRefused, Status, Subscription};
 /// When a cancellation is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CancelAt {
     PeriodEnd,
     Now,

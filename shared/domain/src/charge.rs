@@ -13,6 +13,7 @@ use crate::money::{Currency, Money};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Gateway))]
 pub enum GatewayName {
     Toss,
     Stripe,
@@ -148,6 +149,7 @@ pub enum Trigger {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum DeclineClass {
     /// Never again on this card.
     Hard,

@@ -31,6 +31,7 @@ pub const RULES: u32 = 1;
 /// Who sells: what Korean law wants on a receipt (부가가치세법 제32조 제1항). Ours, from configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Supplier {
     pub name: String,
     /// 사업자등록번호.
@@ -42,6 +43,7 @@ pub struct Supplier {
 /// Who bought, as known when the invoice was written.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Buyer {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +59,7 @@ impl std::fmt::Debug for Buyer {
 
 /// What was sold, VAT-inclusive, minor units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InvoiceLine {
     pub code: String,
     pub name: String,
@@ -65,6 +68,7 @@ pub struct InvoiceLine {
 
 /// The plan version whose prices the lines are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Priced {
     pub code: String,
     pub version: u32,

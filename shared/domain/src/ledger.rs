@@ -37,6 +37,7 @@ pub use summary::{About as Documented, Balance, Documented as Sums, Month};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Account {
     /// What tenants owe us.
     Receivable,

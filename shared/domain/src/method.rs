@@ -19,6 +19,7 @@ pub const TRIES_DAYS: i64 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PaymentMethodStatus))]
 pub enum Status {
     Active,
     /// The gateway said the card can never be charged again (hard decline).

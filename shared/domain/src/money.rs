@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Currencies the product can be priced in (ISO 4217). New ones are added here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Currency {
     KRW,
     JPY,
@@ -53,6 +54,7 @@ pub enum MoneyError {
 
 /// An amount in minor units of its currency. May be negative (refund lines); prices never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Money {
     pub amount: i64,
     pub currency: Currency,

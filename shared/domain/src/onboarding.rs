@@ -13,6 +13,7 @@ use crate::subscription::Status as SubscriptionStatus;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ApplicationStatus))]
 pub enum Status {
     Submitted,
     InReview,
@@ -57,6 +58,7 @@ impl Status {
 /// What an operator may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Verdict {
     InReview,
     Approved,
@@ -141,6 +143,7 @@ pub enum DecideError {
 /// What the applicant should do or wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NextAction {
     RegisterCard,
     WaitForReview,

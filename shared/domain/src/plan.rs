@@ -10,6 +10,7 @@ use crate::money::{Money, MoneyError};
 pub const RETRY_DAYS: [u32; 3] = [1, 3, 7];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Addon {
     pub code: String,
     pub name: String,
@@ -50,6 +51,7 @@ pub struct PlanSnapshot {
 
 /// One line of a bill: the plan or an add-on, VAT-inclusive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Line {
     pub code: String,
     pub amount: i64,

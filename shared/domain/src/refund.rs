@@ -30,6 +30,7 @@ const DUE_PARTITIONS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefundStatus))]
 pub enum Status {
     /// Above the limit: a second person must agree.
     PendingApproval,
@@ -76,6 +77,7 @@ impl Status {
 /// Who wanted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefundOrigin))]
 pub enum Origin {
     Ours,
     /// Made in the gateway's own console.

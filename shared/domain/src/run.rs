@@ -21,6 +21,7 @@ const DAY_H: i64 = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RunStatus))]
 pub enum Status {
     Running,
     Held,
@@ -29,6 +30,7 @@ pub enum Status {
 
 /// What was due when the run began: count and minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Forecast {
     pub count: u64,
     pub amount: i64,

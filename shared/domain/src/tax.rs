@@ -15,6 +15,7 @@ use crate::invoice::{Invoice, InvoiceId};
 /// How the money came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Rail {
     Card,
     /// From account to account.
@@ -31,6 +32,7 @@ pub fn rail(gateway: GatewayName) -> Rail {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TaxKind {
     /// 신용카드매출전표: made by the card company, nothing to issue.
     CardSlip,
@@ -98,6 +100,7 @@ pub fn decide(rail: Rail, business: bool, paid_on: Date) -> Result<Decision, Out
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TaxStatus {
     /// The card slip is the document.
     NotRequired,

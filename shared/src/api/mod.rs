@@ -1,26 +1,29 @@
 //! The bodies of the API (api.md), made from domain values and nothing else. Wire names live here; a field that is
 //! here keeps its name, type and meaning.
 //!
-//! Invariants: no token, key or ciphertext has a field here; amounts are integer minor units beside one currency.
+//! Invariants: no token, key or ciphertext of a gateway has a field here; amounts are integer minor units beside one
+//! currency; a field without a value is left out, never null. With the feature `openapi` each body also says its schema.
 
+mod cycles;
 pub mod documents;
 pub mod metrics;
 pub mod operations;
 pub mod refunds;
+pub mod requests;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;
-use domain::cycle::{Attempt, Cycle, Outcome};
 use domain::method::PaymentMethod;
 use domain::money::Money;
 use domain::onboarding::{Application, Decision, NextAction};
-use domain::plan::{Line, Plan};
-use domain::run::Run;
+use domain::plan::Plan;
 use domain::subscription::{Status, Subscription};
 use jiff::Timestamp;
-use refunds::{DisputeBody, RefundBody};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+
+use cycles::{AttemptBody, attempt_body, live_body};
+pub use cycles::{CycleBody, cycle_bodies};
+pub use operations::run_body;
 
 /// A page of anything.
 #[derive(Serialize)]
@@ -31,7 +34,26 @@ pub struct ItemsBody<T> {
     pub next_cursor: Option<String>,
 }
 
+/// What an immediate charge brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Charged {
+    Succeeded,
+    Declined,
+    /// Under way, or to be found out.
+    Pending,
+}
+
+/// What is on sale.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Plans))]
+pub struct PlansBody {
+    pub plans: Vec<PlanBody>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Plan))]
 pub struct PlanBody {
     code: String,
     version: u32,
@@ -57,6 +79,7 @@ impl From<Plan> for PlanBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Application))]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationBody {
     id: String,
@@ -76,7 +99,49 @@ pub struct ApplicationBody {
     submitted_at: Timestamp,
 }
 
+/// The answer to an application: its id, and the token that acts for it.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SubmittedApplication))]
+#[serde(rename_all = "camelCase")]
+pub struct SubmittedBody<'a> {
+    pub id: &'a str,
+    pub tenant_id: String,
+    pub status: domain::onboarding::Status,
+    /// Bearer token of the applicant; lives until the first payment or the end of the application.
+    pub application_token: &'a str,
+    /// Names the applicant in the gateway's card window.
+    pub customer_key: &'a str,
+    pub next_action: NextAction,
+}
+
+/// What the browser needs to open the gateway's card window.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PaymentMethodSetup))]
+#[serde(rename_all = "camelCase")]
+pub struct SetupBody {
+    pub gateway: domain::charge::GatewayName,
+    /// The gateway's publishable key.
+    pub client_key: String,
+    /// Toss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_key: Option<String>,
+    /// Stripe: of the SetupIntent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+}
+
+/// An operator's session.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Session))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionBody<'a> {
+    pub token: &'a str,
+    pub role: crate::auth::Role,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Decision))]
 struct DecisionBody {
     status: domain::onboarding::Status,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,23 +179,24 @@ impl ApplicationBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PaymentMethod))]
 #[serde(rename_all = "camelCase")]
 pub struct MethodBody {
     id: String,
     gateway: domain::charge::GatewayName,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    card: Option<CardBody>,
+    #[serde(flatten)]
+    card: CardBody,
     #[serde(skip_serializing_if = "Option::is_none")]
     holder_name: Option<String>,
     status: domain::method::Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     subscription_id: Option<String>,
-    /// What an immediate charge brought: `SUCCEEDED`, `DECLINED` or `PENDING`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    charge: Option<&'static str>,
+    charge: Option<Charged>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Card))]
 #[serde(rename_all = "camelCase")]
 struct CardBody {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +221,7 @@ impl MethodBody {
         MethodBody {
             id: m.id.into(),
             gateway: m.gateway,
-            card: Some(card),
+            card,
             holder_name: None,
             status: m.status,
             subscription_id: None,
@@ -169,13 +235,14 @@ impl MethodBody {
         self,
         holder_name: Option<String>,
         subscription_id: Option<String>,
-        charge: Option<&'static str>,
+        charge: Option<Charged>,
     ) -> Self {
         MethodBody { holder_name, subscription_id, charge, ..self }
     }
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Subscription))]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionBody {
     id: String,
@@ -198,18 +265,19 @@ pub struct SubscriptionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_decline: Option<String>,
     parked: bool,
-    /// What an immediate charge brought: `SUCCEEDED`, `DECLINED` or `PENDING`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    charge: Option<&'static str>,
+    charge: Option<Charged>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct PlanRef {
     code: String,
     version: u32,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Dunning))]
 #[serde(rename_all = "camelCase")]
 struct DunningBody {
     step: u32,
@@ -220,6 +288,7 @@ struct DunningBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Decline))]
 #[serde(rename_all = "camelCase")]
 struct DeclineBody {
     decline_class: DeclineClass,
@@ -257,155 +326,7 @@ impl From<&Subscription> for SubscriptionBody {
 impl SubscriptionBody {
     /// The answer to a change that may have charged at once.
     #[must_use]
-    pub fn charged(self, charge: Option<&'static str>) -> Self {
+    pub fn charged(self, charge: Option<Charged>) -> Self {
         SubscriptionBody { charge, ..self }
     }
-}
-
-#[derive(Serialize)]
-pub struct CycleBody {
-    index: u32,
-    seq: u32,
-    period: Period,
-    status: &'static str,
-    lines: Vec<Line>,
-    supply: i64,
-    vat: i64,
-    total: i64,
-    currency: domain::money::Currency,
-    attempts: Vec<AttemptBody>,
-    refunded: i64,
-    refunds: Vec<RefundBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dispute: Option<DisputeBody>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttemptBody {
-    n: u32,
-    order_id: String,
-    gateway: domain::charge::GatewayName,
-    /// `STARTED`, `SUCCEEDED`, `DECLINED`, `ABSENT` or `UNKNOWN`.
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decline_class: Option<DeclineClass>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    at: Timestamp,
-    /// Money moved that was not applied; an operator decides.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    quarantined: bool,
-}
-
-/// The cycles of a subscription, the live attempt in its place. An attempt whose cycle was not written yet shows as
-/// an open cycle, on the last page.
-#[must_use]
-pub fn cycle_bodies(subscription: &Subscription, cycles: Vec<Cycle>, last_page: bool) -> Vec<CycleBody> {
-    let live = subscription.live.as_ref().filter(|_| last_page);
-    let mut bodies: Vec<CycleBody> = cycles.into_iter().map(|cycle| cycle_body(subscription, cycle)).collect();
-    let unwritten = live.filter(|l| !bodies.iter().any(|b| b.index == l.index && b.seq == l.seq));
-    if let Some(live) = unwritten
-        && let Ok(period) = subscription.period(live.index, domain::calendar::seoul_date(live.started_at))
-    {
-        let amount = Money { amount: live.amount, ..subscription.amount };
-        let mut body = empty_cycle(live.index, live.seq, period, "OPEN", subscription.plan.lines.clone(), amount);
-        body.attempts.extend(live_body(subscription, live.index, live.seq));
-        bodies.push(body);
-    }
-    bodies
-}
-
-fn cycle_body(subscription: &Subscription, cycle: Cycle) -> CycleBody {
-    let mut body =
-        empty_cycle(cycle.index, cycle.seq, cycle.period, cycle.state.as_str(), cycle.lines.clone(), cycle.amount);
-    body.refunded = cycle.refunded;
-    body.refunds = RefundBody::all(&cycle);
-    body.dispute = cycle.dispute.as_ref().map(DisputeBody::from);
-    body.attempts = cycle.attempts.iter().map(|a| attempt_body(subscription, &cycle, a)).collect();
-    body.attempts.extend(live_body(subscription, cycle.index, cycle.seq));
-    body
-}
-
-fn empty_cycle(
-    index: u32,
-    seq: u32,
-    period: Period,
-    status: &'static str,
-    lines: Vec<Line>,
-    amount: Money,
-) -> CycleBody {
-    let split = amount.vat_split();
-    CycleBody {
-        index,
-        seq,
-        period,
-        status,
-        lines,
-        supply: split.supply.amount,
-        vat: split.vat.amount,
-        total: amount.amount,
-        currency: amount.currency,
-        attempts: Vec::new(),
-        refunded: 0,
-        refunds: Vec::new(),
-        dispute: None,
-    }
-}
-
-fn attempt_body(subscription: &Subscription, cycle: &Cycle, a: &Attempt) -> AttemptBody {
-    let billable =
-        domain::charge::Billable { subscription: subscription.id.clone(), index: cycle.index, seq: cycle.seq };
-    let quarantined = a.outcome == Outcome::Quarantined;
-    AttemptBody {
-        n: a.n,
-        order_id: billable.order_id(a.gateway, a.n),
-        gateway: a.gateway,
-        outcome: if quarantined { "SUCCEEDED" } else { a.outcome.as_str() },
-        decline_class: a.class,
-        code: a.code.clone(),
-        at: a.at,
-        quarantined,
-    }
-}
-
-fn live_body(subscription: &Subscription, index: u32, seq: u32) -> Option<AttemptBody> {
-    let live = subscription.live.as_ref().filter(|l| l.index == index && l.seq == seq)?;
-    Some(AttemptBody {
-        n: live.n,
-        order_id: live.billable(&subscription.id).order_id(live.gateway, live.n),
-        gateway: live.gateway,
-        outcome: if live.unknown.is_some() { "UNKNOWN" } else { "STARTED" },
-        decline_class: None,
-        code: None,
-        at: live.started_at,
-        quarantined: false,
-    })
-}
-
-/// A run as operators see it.
-#[must_use]
-pub fn run_body(run: &Run) -> Value {
-    let mut body = json!({
-        "id": run.id.as_str(),
-        "status": run.status,
-        "forecast": { "count": run.forecast.count, "amount": run.forecast.amount },
-        "charged": run.charged,
-        "declined": run.declined,
-        "unknown": run.unknown,
-        "startedAt": run.started_at.to_string(),
-    });
-    if let Some(as_of) = run.as_of {
-        body["asOf"] = as_of.to_string().into();
-    }
-    if let Some(ended) = run.ended_at {
-        body["endedAt"] = ended.to_string().into();
-    }
-    if let Some(held) = run.held_at {
-        body["heldAt"] = held.to_string().into();
-    }
-    if let Some(by) = &run.approved_by {
-        body["approvedBy"] = by.as_str().into();
-    }
-    body
 }

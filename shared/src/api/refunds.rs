@@ -3,12 +3,13 @@
 use domain::cycle::Cycle;
 use domain::dispute::Dispute;
 use domain::money::Currency;
-use domain::refund::Refund;
+use domain::refund::{Origin, Refund, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 
 /// One refund. Who asked for it and why is in the audit log, because tenants read this too.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Refund))]
 #[serde(rename_all = "camelCase")]
 pub struct RefundBody {
     id: String,
@@ -17,9 +18,8 @@ pub struct RefundBody {
     /// What went back with it, or would if it succeeded now.
     vat: i64,
     currency: Currency,
-    status: &'static str,
-    /// `OURS`, `CONSOLE` (made at the gateway) or `OWED` (paid for a subscription that had ended).
-    origin: &'static str,
+    status: Status,
+    origin: Origin,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     at: Timestamp,
@@ -35,8 +35,8 @@ impl RefundBody {
             supply: refund.amount.saturating_sub(vat),
             vat,
             currency: cycle.amount.currency,
-            status: refund.status.as_str(),
-            origin: refund.origin.as_str(),
+            status: refund.status,
+            origin: refund.origin,
             code: refund.code.clone(),
             at: refund.at,
         }
@@ -50,9 +50,11 @@ impl RefundBody {
 
 /// A dispute about a payment.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Dispute))]
 #[serde(rename_all = "camelCase")]
 pub struct DisputeBody {
     amount: i64,
+    /// The gateway's word.
     status: String,
     opened_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use crate::usecase::owner::Owner;
 
 /// What a caller may be. `OPS_*` only ever comes from the operators' audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Role {
     OpsAdmin,

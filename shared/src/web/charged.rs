@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::idempotency::{self, Claim, Started};
 use super::{ApiError, Reply, Request};
-use crate::api::SubscriptionBody;
+use crate::api::{Charged as Word, SubscriptionBody};
 use crate::store::{Commit, Store, StoreError};
 use crate::usecase::RACES;
 use crate::usecase::charge_subscription::{ChargeError, ChargeResult, Charged};
@@ -131,11 +131,11 @@ fn declined(class: Option<DeclineClass>, code: &str) -> ApiError {
 
 /// What an immediate charge came to, in the word the API uses.
 #[must_use]
-pub fn word(result: &ChargeResult) -> &'static str {
+pub fn word(result: &ChargeResult) -> Word {
     match result {
-        ChargeResult::Captured => "SUCCEEDED",
-        ChargeResult::Declined { .. } => "DECLINED",
-        ChargeResult::Pending | ChargeResult::Misconfigured => "PENDING",
+        ChargeResult::Captured => Word::Succeeded,
+        ChargeResult::Declined { .. } => Word::Declined,
+        ChargeResult::Pending | ChargeResult::Misconfigured => Word::Pending,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What requests about a gateway have in common: its name in the path and, for a change, the operator's reason.
 
 use domain::charge::GatewayName;
-use serde::Deserialize;
 
 use super::{ApiError, Request};
+use crate::api::requests::SwitchGateway;
 
 /// Longest reason, in characters.
 const REASON_MAX: usize = 500;
@@ -16,14 +16,9 @@ pub fn named_gateway(request: &Request) -> Result<GatewayName, ApiError> {
     request.path_param("gateway").and_then(GatewayName::parse).ok_or_else(ApiError::not_found)
 }
 
-/// Why an operator does it; kept with the event.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Why {
-    reason: String,
-}
-
-impl Why {
+impl SwitchGateway {
+    /// The reason, trimmed.
+    ///
     /// # Errors
     /// 422 when it is empty or too long.
     pub fn reason(self) -> Result<String, ApiError> {
@@ -41,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_reason_says_something() {
-        let why = |reason: &str| Why { reason: reason.to_owned() }.reason();
+        let why = |reason: &str| SwitchGateway { reason: reason.to_owned() }.reason();
         assert_eq!(why("  점검 ").unwrap(), "점검");
         for bad in ["", "   ", &"x".repeat(501)] {
             assert_eq!(why(bad).unwrap_err().code(), "invalid_length");

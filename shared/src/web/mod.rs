@@ -5,6 +5,7 @@
 //! causes; a malformed id reads like an absent one.
 
 mod body;
+pub mod cached;
 pub mod card_guard;
 pub mod charged;
 mod errors;
