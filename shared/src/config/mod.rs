@@ -6,6 +6,7 @@
 
 mod aws;
 mod clock;
+pub mod published_ips;
 mod settings;
 
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,7 @@ use crate::store::{DynamoStore, Store};
 use crate::tax_sandbox::TaxSandbox;
 use crate::usecase::Charging;
 use crate::usecase::allowance::Unpaced;
+use crate::web::webhook::Ticks;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
@@ -84,6 +86,13 @@ impl Env {
             sqs: OnceLock::new(),
             http: OnceLock::new(),
         })
+    }
+
+    /// Time since now, by a clock that never goes back.
+    #[must_use]
+    pub fn ticks(&self) -> Ticks {
+        let start = Instant::now();
+        Arc::new(move || start.elapsed())
     }
 
     #[must_use]
