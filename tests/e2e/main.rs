@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel;
 mod crash;
 mod documents;
+mod events;
 mod harness;
 mod journey;
 mod months;
