@@ -7,6 +7,7 @@ mod cancel;
 mod contract;
 mod crash;
 mod documents;
+mod events;
 mod harness;
 mod journey;
 mod months;

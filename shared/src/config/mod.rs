@@ -7,6 +7,7 @@
 mod aws;
 mod clock;
 mod notices;
+pub mod published_ips;
 mod settings;
 
 use std::sync::{Arc, OnceLock};
@@ -33,6 +34,7 @@ use crate::store::{DynamoStore, Store};
 use crate::tax_sandbox::TaxSandbox;
 use crate::usecase::Charging;
 use crate::usecase::allowance::Unpaced;
+use crate::web::webhook::Ticks;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
@@ -85,6 +87,13 @@ impl Env {
             sqs: OnceLock::new(),
             http: OnceLock::new(),
         })
+    }
+
+    /// Time since now, by a clock that never goes back.
+    #[must_use]
+    pub fn ticks(&self) -> Ticks {
+        let start = Instant::now();
+        Arc::new(move || start.elapsed())
     }
 
     #[must_use]

@@ -7,6 +7,8 @@ use domain::calendar::ChargeWindow;
 use domain::invoice::Supplier;
 use domain::notice::QuietHours;
 
+use super::published_ips;
+
 /// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
 /// `main` prints errors with `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,9 @@ pub struct Settings {
     pub toss_rate: u32,
     pub stripe_rate: u32,
     pub webhook_allowed_ips: IpAllowList,
+    /// Gateway events one process takes in a second, from one address and from everybody.
+    pub webhook_rate_per_address: u32,
+    pub webhook_rate: u32,
     /// Card registrations one address may make in a day.
     pub registrations_per_address: u64,
     /// Where tenants pay by transfer; none when transfers are not taken.
@@ -151,6 +156,8 @@ impl Settings {
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
+            webhook_rate_per_address: number(read, "WEBHOOK_RATE_PER_ADDRESS", 1_000_000)?,
+            webhook_rate: number(read, "WEBHOOK_RATE", 1_000_000)?,
             transfer_account: transfer_account(&present(read, "TRANSFER_ACCOUNT")?)?,
             failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
@@ -276,11 +283,13 @@ fn approval_limit(text: &str) -> Result<Option<i64>, ConfigError> {
 }
 
 fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
-    let addresses =
-        addresses.map_err(|_| ConfigError::new("WEBHOOK_ALLOWED_IPS", "must be addresses, comma-separated"))?;
-    Ok(IpAllowList(addresses.into_iter().map(|ip| ip.to_canonical()).collect()))
+    let mut allowed = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let one = || part.parse().ok().map(|ip: IpAddr| vec![ip.to_canonical()]);
+        let wrong = ConfigError::new("WEBHOOK_ALLOWED_IPS", "must be addresses, toss, stripe or published, by comma");
+        allowed.extend(published_ips::named(part).or_else(one).ok_or(wrong)?);
+    }
+    Ok(IpAllowList(allowed))
 }
 
 #[cfg(test)]
@@ -301,6 +310,8 @@ mod tests {
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
         ("WEBHOOK_ALLOWED_IPS", ""),
+        ("WEBHOOK_RATE_PER_ADDRESS", "50"),
+        ("WEBHOOK_RATE", "200"),
         ("REGISTRATIONS_PER_ADDRESS", "20"),
         ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
@@ -356,6 +367,9 @@ mod tests {
             ("TRANSFER_ACCOUNT", "Bank||Holder"),
             ("TOSS_RATE", "2.5"),
             ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
+            ("WEBHOOK_ALLOWED_IPS", "toss,everybody"),
+            ("WEBHOOK_RATE_PER_ADDRESS", "0"),
+            ("WEBHOOK_RATE", "1e3"),
             ("SUPPLIER", "Name|120-81-47521|Somebody"),
             ("SUPPLIER", "Name|120-81-47522|Somebody|Seoul"),
             ("SUPPLIER", "Name|120-81-47521||Seoul"),
@@ -415,5 +429,16 @@ mod tests {
         let list = settings.webhook_allowed_ips;
         assert!(list.allows("13.124.18.147") && list.allows("2001:db8::1") && list.allows("::ffff:13.124.18.147"));
         assert!(!list.allows("13.124.18.148") && !list.allows("") && !list.allows("x"));
+    }
+
+    #[test]
+    fn an_allow_list_may_name_what_the_gateways_publish() {
+        let list = |text| read(&[("WEBHOOK_ALLOWED_IPS", Some(text))]).unwrap().webhook_allowed_ips;
+        let (toss, stripe, other) = ("115.92.221.122", "3.18.12.63", "198.51.100.7");
+        let of = |text| [toss, stripe, other].map(|ip| list(text).allows(ip));
+        assert_eq!(of("published"), [true, true, false]);
+        assert_eq!(of("toss"), [true, false, false]);
+        assert_eq!(of(" stripe, 198.51.100.7 "), [false, true, true]);
+        assert_eq!(of(""), [true, true, true]);
     }
 }

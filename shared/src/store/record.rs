@@ -101,7 +101,7 @@ pub struct IdempotencyRow {
     pub version: u64,
 }
 
-/// A signed gateway event, received once.
+/// A signed gateway event, received once; or that unsigned ones of a type came on a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InboxRow {

@@ -97,6 +97,8 @@ impl Stand {
             ("TOSS_RATE", "5"),
             ("STRIPE_RATE", "25"),
             ("WEBHOOK_ALLOWED_IPS", ""),
+            ("WEBHOOK_RATE_PER_ADDRESS", "1000000"),
+            ("WEBHOOK_RATE", "1000000"),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
             ("DOCUMENTS_QUEUE_URL", "http://127.0.0.1/documents"),

@@ -2,6 +2,7 @@
 //! and messages come twice. Judged by the scripted gateway's own ledger.
 
 mod adverse;
+mod any_order;
 mod asked;
 mod cancelling;
 mod ceilings;
@@ -10,6 +11,8 @@ mod charging;
 mod deleting;
 mod documents;
 mod figures;
+mod door;
+mod forged;
 mod frozen;
 mod guides;
 mod hostile;

@@ -46,7 +46,7 @@ pub fn done(n: u128) -> Answer {
 
 fn seen(n: u128, ours: bool, amount: i64, state: SeenState) -> Seen {
     let refund_id = ours.then(|| id(n).to_string());
-    Seen { gateway_refund_id: format!("re_{n}"), refund_id, amount, state, code: None }
+    Seen { gateway_refund_id: format!("re_{n}"), refund_id, amount, currency: None, state, code: None }
 }
 
 pub fn status(cycle: &Cycle, n: u128) -> Status {
@@ -70,6 +70,33 @@ fn all_that_is_left_unless_an_amount_is_named() {
     assert_eq!(all.request_refund(wish(3, None), birth()), Err(Refused::TooMuch { left: 0 }));
     let vat: i64 = all.refunds.iter().filter_map(|r| r.vat).sum();
     assert_eq!(vat, all.amount.vat_split().vat.amount);
+}
+
+/// Money in another currency is none of this payment's, whoever's refund it claims to be: booked nowhere, and told.
+#[test]
+fn another_currency_is_quarantined_and_never_booked() {
+    let plain = paid(GatewayName::Stripe);
+    let sent = started(&request(&plain, 1, Some(11_000)), 1, birth());
+    for (cycle, ours) in [(&plain, false), (&sent, true)] {
+        for (currency, state) in
+            [("usd", SeenState::Succeeded), ("eur", SeenState::Pending), ("USD", SeenState::Succeeded)]
+        {
+            let told = Seen { currency: Some(currency.into()), ..seen(1, ours, 11_000, state) };
+            let change = cycle.observe_refunds(&[told], birth()).unwrap();
+            assert_eq!(change.cycle, *cycle, "{currency}");
+            let [fact] = &change.facts[..] else { panic!("one fact") };
+            assert_eq!(
+                (fact.kind, fact.changes["currency"].as_str()),
+                ("payment.quarantined", Some(&*currency.to_uppercase()))
+            );
+        }
+        let nothing = Seen { currency: Some("usd".into()), ..seen(1, ours, 11_000, SeenState::Failed) };
+        assert_eq!(cycle.observe_refunds(&[nothing], birth()), None, "nothing moved");
+        for currency in [None, Some("krw".to_owned()), Some("KRW".to_owned())] {
+            let told = Seen { currency, ..seen(1, ours, 11_000, SeenState::Succeeded) };
+            assert_eq!(cycle.observe_refunds(&[told], birth()).unwrap().cycle.refunded, 11_000);
+        }
+    }
 }
 
 #[test]
@@ -270,7 +297,7 @@ impl Till {
             return None;
         }
         let gateway_refund_id = format!("re_{}", self.rows.len());
-        self.rows.push(Seen { gateway_refund_id, refund_id, amount, state, code: None });
+        self.rows.push(Seen { gateway_refund_id, refund_id, amount, currency: None, state, code: None });
         self.rows.last().cloned()
     }
 }
