@@ -3,6 +3,7 @@
 
 mod adverse;
 mod asked;
+mod auditing;
 mod cancelling;
 mod ceilings;
 mod changing_cards;
