@@ -17,11 +17,13 @@ use domain::money::Money;
 use domain::onboarding::{self, Application, CheckItem, Consents, Tenant};
 use domain::plan::{Addon, Line, Plan, PlanSnapshot};
 use domain::run::Run;
+use domain::seal::{Chain, Seal};
 use domain::subscription::{Status, Subscription};
 use domain::tax::{Rail, TaxDocument};
 use domain::{Date, Timestamp};
 use serde_json::json;
-use shared::store::{Commit, Control, IdempotencyRow, InboxRow, Record, Write};
+use shared::store::schema::LOG_SHARDS;
+use shared::store::{Commit, Control, ForwardedRow, IdempotencyRow, InboxRow, Record, Write};
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -341,4 +343,16 @@ pub fn documents(invoice: &Invoice) -> [Document; 4] {
 
 pub fn entry(invoice: &Invoice) -> Entry {
     ledger::invoiced(invoice).unwrap()
+}
+
+/// Marks of events of a day.
+pub fn forwarded(day: Date) -> ForwardedRow {
+    let events = vec![event("s", t(0)).id, event("s", t(1)).id];
+    ForwardedRow { day, id: unique("mark"), events, expires_at: t(86_400), version: 0 }
+}
+
+/// The seal of a day without events.
+pub fn seal(day: Date) -> Seal {
+    let heads = (0..LOG_SHARDS).map(|shard| Chain::new(day, shard).head()).collect();
+    Seal::new(day, heads, None, t(9))
 }

@@ -4,8 +4,8 @@
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
-//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`invoice`], [`tax`], [`document`], [`ledger`], [`movement`],
-//! [`reminder`], [`notice`].
+//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`seal`], [`invoice`], [`tax`], [`document`],
+//! [`ledger`], [`movement`], [`reminder`], [`notice`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -36,6 +36,7 @@ pub mod reminder;
 pub mod resolve;
 pub mod rest;
 pub mod run;
+pub mod seal;
 pub mod settle;
 pub mod statistics;
 pub mod subscription;

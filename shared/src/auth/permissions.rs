@@ -51,10 +51,11 @@ pub enum Route {
     ExplainInvoice,
     ShowLedger,
     ShowMetrics,
+    SearchAudit,
 }
 
 impl Route {
-    pub const ALL: [Route; 33] = [
+    pub const ALL: [Route; 34] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -88,6 +89,7 @@ impl Route {
         Route::ExplainInvoice,
         Route::ShowLedger,
         Route::ShowMetrics,
+        Route::SearchAudit,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -130,6 +132,7 @@ impl Route {
             Route::ExplainInvoice => (Method::GET, "/api/v1/billing/invoices/{id}/explain", TENANT_OR_OPS),
             Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
             Route::ShowMetrics => (Method::GET, "/api/v1/ops/metrics", OPS),
+            Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
         }
     }
 

@@ -3,16 +3,18 @@
 use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
-use domain::ids::{MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
 use domain::invoice::{CreditNoteId, InvoiceId};
 use domain::ledger::Entry;
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::seal::Seal;
 use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,7 +58,13 @@ pub enum Key {
     Idempotency(String),
     /// Gateway and event id, joined by `#`.
     Inbox(String),
-    Event(domain::ids::EventId),
+    Event(EventId),
+    Forwarded {
+        day: Date,
+        id: String,
+    },
+    /// Of a UTC day.
+    Seal(Date),
 }
 
 /// One row of any table.
@@ -77,6 +85,8 @@ pub enum Record {
     Inbox(InboxRow),
     /// Read only: events are written through `Commit::events`.
     Event(Event),
+    Forwarded(ForwardedRow),
+    Seal(Seal),
 }
 
 /// A switch or lease: gateway pause, runner lease, the travelled clock. Never a record of what happened.
@@ -113,6 +123,20 @@ pub struct InboxRow {
     pub version: u64,
 }
 
+/// Events of one UTC day that their consumers' queues took together: a saving of the nightly seal, which sends again what
+/// has no mark. A lost mark costs a message, never an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardedRow {
+    pub day: Date,
+    /// Random: what comes twice is marked twice.
+    pub id: String,
+    pub events: Vec<EventId>,
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub expires_at: Timestamp,
+    pub version: u64,
+}
+
 impl Record {
     #[must_use]
     pub fn key(&self) -> Key {
@@ -136,6 +160,8 @@ impl Record {
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),
             Record::Inbox(i) => Key::Inbox(i.key.clone()),
             Record::Event(e) => Key::Event(e.id.clone()),
+            Record::Forwarded(f) => Key::Forwarded { day: f.day, id: f.id.clone() },
+            Record::Seal(s) => Key::Seal(s.day),
         }
     }
 }

@@ -37,6 +37,8 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
         Table::Statistic | Table::Control => &[("name", "pk")],
+        Table::Forwarded => &[("day", "pk"), ("id", "sk"), ("expiresAt", "expires_at")],
+        Table::Seal => &[("day", "sk")],
     }
 }
 
@@ -61,6 +63,8 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Control(row) => row.version,
         Record::Idempotency(row) => row.version,
         Record::Inbox(row) => row.version,
+        Record::Forwarded(row) => row.version,
+        Record::Seal(row) => row.version,
         Record::Plan(_) | Record::Event(_) => 0,
     }
 }
@@ -136,7 +140,9 @@ fn index(record: &Record, item: &mut Item) {
         | Record::Statistic(_)
         | Record::Control(_)
         | Record::Idempotency(_)
-        | Record::Inbox(_) => {}
+        | Record::Inbox(_)
+        | Record::Forwarded(_)
+        | Record::Seal(_) => {}
     }
 }
 
@@ -156,6 +162,8 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Idempotency(row) => object(row),
         Record::Inbox(row) => object(row),
         Record::Event(row) => object(row),
+        Record::Forwarded(row) => object(row),
+        Record::Seal(row) => object(row),
     };
     value
         .filter(|item| !item.values().any(has_float))
@@ -209,6 +217,8 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Run => read(item).map(Record::Run),
         Table::Statistic => read(item).map(Record::Statistic),
         Table::Control => read(item).map(Record::Control),
+        Table::Forwarded => read(item).map(Record::Forwarded),
+        Table::Seal => read(item).map(Record::Seal),
     };
     record.filter(|record| RowKey::of(&record.key()) == key).ok_or_else(corrupt)
 }

@@ -4,7 +4,7 @@
 //! pinned hash [`spread`]; sort keys compare as text in the order the queries promise.
 
 use domain::ids::{EventId, spread};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 
 use super::Key;
 
@@ -24,10 +24,12 @@ pub enum Table {
     Run,
     Statistic,
     Control,
+    Forwarded,
+    Seal,
 }
 
 impl Table {
-    pub const ALL: [Table; 14] = [
+    pub const ALL: [Table; 16] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -42,6 +44,8 @@ impl Table {
         Table::Run,
         Table::Statistic,
         Table::Control,
+        Table::Forwarded,
+        Table::Seal,
     ];
 
     /// The name without the stage: the physical one is `${Stage}-<name>`.
@@ -62,13 +66,20 @@ impl Table {
             Table::Run => "run",
             Table::Statistic => "statistic",
             Table::Control => "control",
+            Table::Forwarded => "forwarded",
+            Table::Seal => "seal",
         }
     }
 
     /// Whether the table has a sort key `sk`.
     #[must_use]
     pub fn sorted(self) -> bool {
-        matches!(self, Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog)
+        match self {
+            Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
+            Table::Forwarded | Table::Seal => true,
+            Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
+            Table::Inbox | Table::Idempotency => false,
+        }
     }
 
     #[must_use]
@@ -85,13 +96,14 @@ impl Table {
             Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Statistic | Table::Control => {
                 &[]
             }
+            Table::Forwarded | Table::Seal => &[],
         }
     }
 
     /// Whether rows carry `expires_at` (epoch seconds) for the table's time to live.
     #[must_use]
     pub fn expires(self) -> bool {
-        matches!(self, Table::Inbox | Table::Idempotency)
+        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded)
     }
 }
 
@@ -168,6 +180,8 @@ pub(super) const RUN: &str = "RUN";
 const COUNTERS: &str = "counter";
 /// Sort key of an invoice's tax document.
 const TAX: &str = "tax";
+/// The one partition of seals: a row a day, written once a night.
+pub(super) const SEAL: &str = "SEAL";
 /// Partitions of the audit log per day. Stored keys depend on it.
 pub const LOG_SHARDS: u32 = 4;
 
@@ -202,6 +216,8 @@ impl RowKey {
             Key::Idempotency(key) => (Table::Idempotency, key.clone(), None),
             Key::Inbox(key) => (Table::Inbox, key.clone(), None),
             Key::Event(id) => (Table::AuditLog, log_partition(id), Some(id.to_string())),
+            Key::Forwarded { day, id } => (Table::Forwarded, day.to_string(), Some(id.clone())),
+            Key::Seal(day) => (Table::Seal, SEAL.to_owned(), Some(day.to_string())),
         };
         RowKey { table, pk, sk }
     }
@@ -209,9 +225,7 @@ impl RowKey {
 
 /// `YYYY-MM-DD#shard`. The day is the UTC day inside the event's id, so that the id alone finds the row.
 fn log_partition(id: &EventId) -> String {
-    let ms = ulid::Ulid::from_string(id.ulid()).map_or(0, |ulid| ulid.timestamp_ms());
-    let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
-    log_shard(at.to_zoned(TimeZone::UTC).date(), spread(id.as_str()) % LOG_SHARDS)
+    log_shard(id.day(), spread(id.as_str()) % LOG_SHARDS)
 }
 
 /// One partition of the audit log.

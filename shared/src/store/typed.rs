@@ -11,10 +11,11 @@ use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::seal::Seal;
 use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 
-use super::{Control, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
+use super::{Control, ForwardedRow, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
 
 /// A type stored as one kind of row.
 pub trait Row: Sized {
@@ -55,6 +56,8 @@ rows!(
     Idempotency(IdempotencyRow),
     Inbox(InboxRow),
     Event(Event),
+    Forwarded(ForwardedRow),
+    Seal(Seal),
 );
 
 /// A record's content.

@@ -4,6 +4,7 @@
 //! are idempotent by its id; a row that does not read is set aside and never blocks the ones behind it.
 
 use domain::event::Event;
+use domain::ids::EventId;
 
 use crate::ports::{Consumer, Outbox};
 
@@ -60,8 +61,17 @@ pub fn wanted(kind: &str) -> &'static [Consumer] {
     WANTED.iter().find(|(wanted, _)| *wanted == kind).map_or(&[], |(_, consumers)| consumers)
 }
 
-/// Sends a batch on. Answers with the sequence number of the first row that must come again, none when all went.
-pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Option<String> {
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Sequence number of the first row that must come again; none when all went.
+    pub again: Option<String>,
+    /// Events that somebody wants and that everybody who wants them was sent.
+    pub taken: Vec<EventId>,
+}
+
+/// Sends a batch on.
+pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Forwarded {
     let mut left: Vec<usize> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         if let Err(Unreadable { pk, sk }) = &row.event {
@@ -94,7 +104,11 @@ pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Option<String> {
         let taken = outbox.send(consumer, &bodies).await;
         left.extend(positions.iter().enumerate().filter(|(n, _)| taken.get(*n) != Some(&true)).map(|(_, at)| *at));
     }
-    left.into_iter().min().and_then(|at| rows.get(at)).map(|row| row.sequence.clone())
+    let went =
+        rows.iter().enumerate().filter(|(at, _)| !left.contains(at)).filter_map(|(_, row)| row.event.as_ref().ok());
+    let taken = went.filter(|event| !wanted(&event.kind).is_empty()).map(|event| event.id.clone()).collect();
+    let again = left.into_iter().min().and_then(|at| rows.get(at)).map(|row| row.sequence.clone());
+    Forwarded { again, taken }
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 mod adverse;
 mod any_order;
 mod asked;
+mod auditing;
 mod cancelling;
 mod ceilings;
 mod changing_cards;
 mod charging;
 mod deleting;
 mod documents;
-mod figures;
 mod door;
+mod figures;
 mod forged;
 mod frozen;
 mod guides;

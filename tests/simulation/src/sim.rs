@@ -308,6 +308,8 @@ fn counted(mut record: Record) -> Record {
         | Record::Posting(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
+        | Record::Forwarded(_)
+        | Record::Seal(_)
         | Record::Plan(_)
         | Record::Event(_) => {}
     }

@@ -25,6 +25,7 @@ mod records;
 mod refunds;
 mod resolve;
 mod runs;
+mod seals;
 mod statistics;
 mod walk;
 mod without_card;
