@@ -17,6 +17,7 @@ const TABLES: [&str; 13] = [
     "subscription_cycle",
     "invoice",
     "posting",
+    "settlement",
     "ops_audit_log",
     "webhook_inbox",
     "idempotency",

@@ -8,14 +8,16 @@
 //! | account | debit | credit |
 //! | --- | --- | --- |
 //! | receivable | invoiced | paid |
-//! | gateway clearing | captured | refunded, fee, paid out |
+//! | gateway clearing | captured | refunded, fee, paid out, disputed |
 //! | revenue | – | invoiced, without VAT |
 //! | VAT payable | refunded, VAT of a fee | invoiced |
 //! | refunds | refunded, without VAT | – |
 //! | fees | a gateway's fee, without VAT | – |
 //! | bank | paid out by a gateway | – |
+//! | disputes | taken by a gateway for a payer who disputes | given back after it |
 
 mod captured;
+mod disputed;
 mod fee;
 mod invoiced;
 mod paid_out;
@@ -29,6 +31,7 @@ use crate::charge::GatewayName;
 use crate::money::Currency;
 
 pub use captured::captured;
+pub use disputed::{Disputed, disputed};
 pub use fee::{Fee, fee};
 pub use invoiced::invoiced;
 pub use paid_out::{Payout, paid_out};
@@ -49,10 +52,12 @@ pub enum Account {
     /// What gateways charge us.
     Fees,
     Bank,
+    /// What gateways took because a payer disputes a payment: it comes back, or is lost.
+    Disputes,
 }
 
 impl Account {
-    pub const ALL: [Account; 7] = [
+    pub const ALL: [Account; 8] = [
         Account::Receivable,
         Account::GatewayClearing,
         Account::Revenue,
@@ -60,6 +65,7 @@ impl Account {
         Account::Refunds,
         Account::Fees,
         Account::Bank,
+        Account::Disputes,
     ];
 }
 
@@ -72,6 +78,7 @@ pub enum Source {
     Refunded,
     Fee,
     PaidOut,
+    Disputed,
 }
 
 impl Source {
@@ -82,6 +89,7 @@ impl Source {
             Source::Refunded => "refunded",
             Source::Fee => "fee",
             Source::PaidOut => "paid_out",
+            Source::Disputed => "disputed",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The rows a store holds, and their keys.
 
+use domain::Date;
+use domain::charge::GatewayName;
 use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
@@ -10,6 +12,7 @@ use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::settlement::SettlementRow;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,13 @@ pub enum Key {
         month: String,
         id: String,
     },
+    /// A row of a gateway's settlement.
+    Settlement {
+        gateway: GatewayName,
+        /// Seoul day of the movement.
+        day: Date,
+        id: String,
+    },
     Run(RunId),
     Control(String),
     /// Caller, route and key, joined by `#`.
@@ -67,6 +77,7 @@ pub enum Record {
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
     Run(Run),
     Control(Control),
     Idempotency(IdempotencyRow),
@@ -126,6 +137,7 @@ impl Record {
             Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
+            Record::Settlement(r) => Key::Settlement { gateway: r.gateway, day: r.day, id: r.id.clone() },
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),

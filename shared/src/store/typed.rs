@@ -11,6 +11,7 @@ use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::settlement::SettlementRow;
 use domain::subscription::Subscription;
 
 use super::{Control, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
@@ -48,6 +49,7 @@ rows!(
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
     Run(Run),
     Control(Control),
     Idempotency(IdempotencyRow),

@@ -22,6 +22,7 @@ mod records;
 mod refunds;
 mod resolve;
 mod runs;
+mod settlement;
 mod walk;
 mod without_card;
 mod world;
