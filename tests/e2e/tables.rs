@@ -18,6 +18,7 @@ const TABLES: [&str; 15] = [
     "subscription_cycle",
     "invoice",
     "posting",
+    "settlement",
     "ops_audit_log",
     "webhook_inbox",
     "idempotency",

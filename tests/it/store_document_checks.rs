@@ -1,7 +1,9 @@
 //! Conformance checks of documents and postings.
 
+use domain::charge::GatewayName;
 use domain::document::{Document, File};
 use domain::ledger::Entry;
+use domain::settlement::{Bucket, SettlementRow};
 use shared::store::{Key, Query, Record, Store, StoreError, Write, typed};
 
 use crate::store_samples::*;
@@ -94,4 +96,37 @@ pub async fn postings_of_a_month_by_day(store: &dyn Store) {
     assert_eq!((found.as_slice(), next), (&expected[..], None));
     let none = Query::PostingsOf { month: format!("{year}-05") };
     assert_eq!(typed::list::<Entry>(store, &none, 10, None).await.unwrap().0, vec![]);
+}
+
+pub async fn settlements_of_a_day_are_kept_apart_and_change_bucket(store: &dyn Store) {
+    let (on, other) = (day("2026-12-01"), day("2026-12-02"));
+    let ids = [unique("a"), unique("b"), unique("c")];
+    let rows = ids.each_ref().map(|id| settlement(GatewayName::Toss, on, id));
+    let elsewhere = [settlement(GatewayName::Stripe, on, &ids[0]), settlement(GatewayName::Toss, other, &ids[0])];
+    let writes = rows.iter().rev().chain(&elsewhere).map(|row| Write::New(row.clone().into())).collect();
+    store.commit(&commit(writes, vec![])).await.unwrap();
+    let of = async |gateway, day| {
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let query = Query::SettlementsOf { gateway, day };
+            let (page, next) = typed::list::<SettlementRow>(store, &query, 2, cursor.as_deref()).await.unwrap();
+            found.extend(page.into_iter().filter(|row| ids.contains(&row.id)));
+            cursor = next;
+            if cursor.is_none() {
+                return found;
+            }
+        }
+    };
+    let stored = |row: &SettlementRow| SettlementRow { version: 1, ..row.clone() };
+    assert_eq!(of(GatewayName::Toss, on).await, rows.each_ref().map(stored), "by id");
+    assert_eq!(of(GatewayName::Stripe, on).await, [stored(&elsewhere[0])]);
+    assert_eq!(of(GatewayName::Toss, other).await, [stored(&elsewhere[1])]);
+    let mut changed = stored(&rows[0]);
+    (changed.verdict.bucket, changed.verdict.unexplained) = (Bucket::MissingInternal, None);
+    (changed.movement, changed.raw) = (None, Some("{".to_owned()));
+    store.commit(&replace(changed.clone())).await.unwrap();
+    let key = Record::from(changed.clone()).key();
+    let read = typed::get::<SettlementRow>(store, &key).await.unwrap();
+    assert_eq!(read, Some(SettlementRow { version: 2, ..changed }));
+    assert!(matches!(store.commit(&insert(rows[1].clone())).await, Err(StoreError::Conflict { .. })));
 }

@@ -14,10 +14,12 @@ use domain::invoice::{
 use domain::ledger::{self, Entry};
 use domain::method::{self, MaskedCard, PaymentMethod, Sealed};
 use domain::money::Money;
+use domain::movement::{Fee, Kind, Movement};
 use domain::onboarding::{self, Application, CheckItem, Consents, Tenant};
 use domain::plan::{Addon, Line, Plan, PlanSnapshot};
 use domain::run::Run;
 use domain::seal::{Chain, Seal};
+use domain::settlement::{Booked, Bucket, SettlementRow, Side, Verdict, of_fact};
 use domain::subscription::{Status, Subscription};
 use domain::tax::{Rail, TaxDocument};
 use domain::{Date, Timestamp};
@@ -355,4 +357,37 @@ pub fn forwarded(day: Date) -> ForwardedRow {
 pub fn seal(day: Date) -> Seal {
     let heads = (0..LOG_SHARDS).map(|shard| Chain::new(day, shard).head()).collect();
     Seal::new(day, heads, None, t(9))
+}
+
+/// A capture in a gateway's settlement, matched.
+pub fn settlement(gateway: GatewayName, on: Date, id: &str) -> SettlementRow {
+    let at = domain::calendar::seoul_midnight(on).unwrap();
+    let fee = Fee { amount: 1_234, vat: Some(112), net: 130_766, paid_out_on: Some(day("2026-12-07")) };
+    let movement = Movement {
+        id: id.to_owned(),
+        kind: Kind::Capture,
+        order_id: Some("01ARZ3NDEKTSV4RRFFQ69G5FAV-0-0-1".into()),
+        payment_id: Some("tviva20261201abc".into()),
+        charge_id: None,
+        about: None,
+        amount: Money::krw(132_000),
+        at,
+        fee: Some(fee),
+    };
+    let answers = Some(of_fact("capture", "tviva20261201abc"));
+    let verdict = Verdict { bucket: Bucket::Matched, reason: None, explained: 132_000, unexplained: Some(0), answers };
+    SettlementRow {
+        gateway,
+        day: on,
+        id: id.to_owned(),
+        side: Side::Gateway,
+        movement: Some(movement),
+        raw: None,
+        verdict,
+        booked: Booked { fee: Some(1_234), paid_out: None, disputed: false },
+        brought: false,
+        told: false,
+        answered_by: None,
+        version: 0,
+    }
 }

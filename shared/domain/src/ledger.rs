@@ -8,14 +8,16 @@
 //! | account | debit | credit |
 //! | --- | --- | --- |
 //! | receivable | invoiced | paid |
-//! | gateway clearing | captured | refunded, fee, paid out |
+//! | gateway clearing | captured | refunded, fee, paid out, disputed |
 //! | revenue | – | invoiced, without VAT |
 //! | VAT payable | refunded, VAT of a fee | invoiced |
 //! | refunds | refunded, without VAT | – |
 //! | fees | a gateway's fee, without VAT | – |
 //! | bank | paid out by a gateway | – |
+//! | disputes | taken by a gateway for a payer who disputes | given back after it |
 
 mod captured;
+mod disputed;
 mod fee;
 mod invoiced;
 mod paid_out;
@@ -29,6 +31,7 @@ use crate::charge::GatewayName;
 use crate::money::Currency;
 
 pub use captured::captured;
+pub use disputed::{Disputed, disputed};
 pub use fee::{Fee, fee};
 pub use invoiced::invoiced;
 pub use paid_out::{Payout, paid_out};
@@ -50,10 +53,12 @@ pub enum Account {
     /// What gateways charge us.
     Fees,
     Bank,
+    /// What gateways took because a payer disputes a payment: it comes back, or is lost.
+    Disputes,
 }
 
 impl Account {
-    pub const ALL: [Account; 7] = [
+    pub const ALL: [Account; 8] = [
         Account::Receivable,
         Account::GatewayClearing,
         Account::Revenue,
@@ -61,6 +66,7 @@ impl Account {
         Account::Refunds,
         Account::Fees,
         Account::Bank,
+        Account::Disputes,
     ];
 }
 
@@ -73,6 +79,7 @@ pub enum Source {
     Refunded,
     Fee,
     PaidOut,
+    Disputed,
 }
 
 impl Source {
@@ -83,6 +90,7 @@ impl Source {
             Source::Refunded => "refunded",
             Source::Fee => "fee",
             Source::PaidOut => "paid_out",
+            Source::Disputed => "disputed",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
 //! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`seal`], [`invoice`], [`tax`], [`document`],
-//! [`ledger`], [`movement`], [`reminder`], [`notice`].
+//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -38,6 +38,7 @@ pub mod rest;
 pub mod run;
 pub mod seal;
 pub mod settle;
+pub mod settlement;
 pub mod statistics;
 pub mod subscription;
 pub mod tax;

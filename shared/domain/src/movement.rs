@@ -57,6 +57,9 @@ pub struct Movement {
     /// Toss paymentKey, Stripe PaymentIntent id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<String>,
+    /// Stripe's charge; Toss has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge_id: Option<String>,
     /// The gateway's id of the refund or dispute it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,

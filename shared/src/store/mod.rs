@@ -112,6 +112,11 @@ pub enum Query {
     PostingsOf {
         month: String,
     },
+    /// Rows of a gateway's settlement of a Seoul day, by id.
+    SettlementsOf {
+        gateway: domain::charge::GatewayName,
+        day: domain::Date,
+    },
     /// Newest first.
     Runs,
     /// Events about a subject, newest first.

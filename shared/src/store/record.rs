@@ -1,5 +1,7 @@
 //! The rows a store holds, and their keys.
 
+use domain::Date;
+use domain::charge::GatewayName;
 use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
@@ -11,6 +13,7 @@ use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
 use domain::seal::Seal;
+use domain::settlement::SettlementRow;
 use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
@@ -50,6 +53,13 @@ pub enum Key {
         month: String,
         id: String,
     },
+    /// A row of a gateway's settlement.
+    Settlement {
+        gateway: GatewayName,
+        /// Seoul day of the movement.
+        day: Date,
+        id: String,
+    },
     Run(RunId),
     /// A civil day (Seoul), or the levels.
     Statistic(String),
@@ -78,6 +88,7 @@ pub enum Record {
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
     Run(Run),
     Statistic(Statistic),
     Control(Control),
@@ -154,6 +165,7 @@ impl Record {
             Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
+            Record::Settlement(r) => Key::Settlement { gateway: r.gateway, day: r.day, id: r.id.clone() },
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Statistic(s) => Key::Statistic(s.name.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),

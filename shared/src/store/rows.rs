@@ -34,6 +34,7 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         // The counters' partition is no invoice; what reads one does not ask for it.
         Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
         Table::Posting => &[("month", "pk"), ("id", "sk")],
+        Table::Settlement => &[("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
         Table::Statistic | Table::Control => &[("name", "pk")],
@@ -58,6 +59,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Cycle(row) => row.version,
         Record::Document(row) => row.version(),
         Record::Posting(row) => row.version,
+        Record::Settlement(row) => row.version,
         Record::Run(row) => row.version,
         Record::Statistic(row) => row.version,
         Record::Control(row) => row.version,
@@ -138,6 +140,7 @@ fn index(record: &Record, item: &mut Item) {
         | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
         | Record::Posting(_)
         | Record::Statistic(_)
+        | Record::Settlement(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
@@ -156,6 +159,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Cycle(row) => object(row),
         Record::Document(row) => object(row),
         Record::Posting(row) => object(row),
+        Record::Settlement(row) => object(row),
         Record::Run(row) => object(row),
         Record::Statistic(row) => object(row),
         Record::Control(row) => object(row),
@@ -211,6 +215,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Cycle => read::<Cycle>(item).map(Record::Cycle),
         Table::Invoice => read(item).map(Record::Document),
         Table::Posting => read(item).map(Record::Posting),
+        Table::Settlement => read(item).map(Record::Settlement),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),

@@ -3,6 +3,7 @@
 //! Invariants: a row's key never changes; what a key is made of is stored once; ids spread over partitions by the
 //! pinned hash [`spread`]; sort keys compare as text in the order the queries promise.
 
+use domain::charge::GatewayName;
 use domain::ids::{EventId, spread};
 use jiff::{Timestamp, civil::Date};
 
@@ -18,6 +19,7 @@ pub enum Table {
     Cycle,
     Invoice,
     Posting,
+    Settlement,
     AuditLog,
     Inbox,
     Idempotency,
@@ -29,7 +31,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 17] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -38,6 +40,7 @@ impl Table {
         Table::Cycle,
         Table::Invoice,
         Table::Posting,
+        Table::Settlement,
         Table::AuditLog,
         Table::Inbox,
         Table::Idempotency,
@@ -60,6 +63,7 @@ impl Table {
             Table::Cycle => "subscription_cycle",
             Table::Invoice => "invoice",
             Table::Posting => "posting",
+            Table::Settlement => "settlement",
             Table::AuditLog => "ops_audit_log",
             Table::Inbox => "webhook_inbox",
             Table::Idempotency => "idempotency",
@@ -76,9 +80,10 @@ impl Table {
     pub fn sorted(self) -> bool {
         match self {
             Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
+            Table::Settlement => true,
             Table::Forwarded | Table::Seal => true,
             Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
-            Table::Inbox | Table::Idempotency => false,
+            Table::Inbox | Table::Idempotency | Table::Statistic => false,
         }
     }
 
@@ -93,10 +98,8 @@ impl Table {
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
             Table::Cycle => &[Index::RefundDue],
-            Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Statistic | Table::Control => {
-                &[]
-            }
-            Table::Forwarded | Table::Seal => &[],
+            Table::Tenant | Table::Posting | Table::Settlement | Table::Inbox | Table::Idempotency => &[],
+            Table::Statistic | Table::Control | Table::Forwarded | Table::Seal => &[],
         }
     }
 
@@ -210,6 +213,9 @@ impl RowKey {
             Key::TaxDocument(invoice) => (Table::Invoice, invoice.to_string(), Some(TAX.to_owned())),
             Key::Counter(series) => (Table::Invoice, COUNTERS.to_owned(), Some(series.clone())),
             Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
+            Key::Settlement { gateway, day, id } => {
+                (Table::Settlement, settlement_day(*gateway, *day), Some(id.clone()))
+            }
             Key::Run(id) => (Table::Run, id.to_string(), None),
             Key::Statistic(name) => (Table::Statistic, name.clone(), None),
             Key::Control(name) => (Table::Control, name.clone(), None),
@@ -221,6 +227,11 @@ impl RowKey {
         };
         RowKey { table, pk, sk }
     }
+}
+
+/// One day of a gateway's settlement.
+pub(super) fn settlement_day(gateway: GatewayName, day: Date) -> String {
+    format!("{}#{day}", gateway.as_str())
 }
 
 /// `YYYY-MM-DD#shard`. The day is the UTC day inside the event's id, so that the id alone finds the row.

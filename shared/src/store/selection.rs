@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::rows::{Item, decode, key_of};
-use super::schema::{Index, ON_SALE, RUN, RowKey, SEAL, Table, log_shard};
+use super::schema::{Index, ON_SALE, RUN, RowKey, SEAL, Table, log_shard, settlement_day};
 use super::{LogPart, Query, Record, StoreError};
 
 /// Records in one page, at most.
@@ -87,6 +87,7 @@ impl Selection {
             Query::DocumentsOf { invoice } => (Table::Invoice, None, invoice.to_string()),
             Query::InvoicesOfTenant { tenant } => (Table::Invoice, Some(Index::ByTenant), tenant.to_string()),
             Query::PostingsOf { month } => (Table::Posting, None, month.clone()),
+            Query::SettlementsOf { gateway, day } => (Table::Settlement, None, settlement_day(*gateway, *day)),
             Query::Runs => (Table::Run, Some(Index::ByStart), RUN.to_owned()),
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
             Query::EventsOn { day, shard } => (Table::AuditLog, None, log_shard(*day, *shard)),

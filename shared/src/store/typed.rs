@@ -12,6 +12,7 @@ use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
 use domain::seal::Seal;
+use domain::settlement::SettlementRow;
 use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 
@@ -50,6 +51,7 @@ rows!(
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
     Run(Run),
     Statistic(Statistic),
     Control(Control),

@@ -52,7 +52,7 @@ impl Entry {
                 let id = CreditNoteId::parse(self.id.splitn(3, '#').nth(2)?).ok()?;
                 Some(About::CreditNote { invoice, id })
             }
-            Source::Fee | Source::PaidOut => None,
+            Source::Fee | Source::PaidOut | Source::Disputed => None,
         }
     }
 
@@ -97,7 +97,7 @@ impl Month {
         let sums = match entry.source {
             Source::Invoiced => Some(&mut self.invoices),
             Source::Refunded => Some(&mut self.credit_notes),
-            Source::Captured | Source::Fee | Source::PaidOut => None,
+            Source::Captured | Source::Fee | Source::PaidOut | Source::Disputed => None,
         };
         if let (Some(sums), Some((supply, vat, total, _, currency))) = (sums, said) {
             let sum = sums.entry(currency).or_default();
@@ -106,7 +106,7 @@ impl Month {
             sum.vat = sum.vat.saturating_add(vat.into());
             sum.total = sum.total.saturating_add(total.into());
         }
-        if !ties && !matches!(entry.source, Source::Fee | Source::PaidOut) {
+        if !ties && !matches!(entry.source, Source::Fee | Source::PaidOut | Source::Disputed) {
             self.untied.push(entry.id.clone());
         }
     }

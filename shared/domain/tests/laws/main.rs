@@ -26,6 +26,7 @@ mod refunds;
 mod resolve;
 mod runs;
 mod seals;
+mod settlement;
 mod statistics;
 mod walk;
 mod without_card;
