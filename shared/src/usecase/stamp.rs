@@ -8,7 +8,8 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 8] = [
+pub const ALERTS: [&str; 9] = [
+    "attempt.stuck",
     "dispute.opened",
     "gateway.opened",
     "gateway.paused",
