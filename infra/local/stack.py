@@ -45,7 +45,10 @@ def up(settings, with_journey, for_tests=False):
     cloud.start_emulator(settings, tools.stack_python(settings.tools))
     cloud.deploy(settings, sam)
     secrets = identity.local_secrets(settings.home / "secrets.json")
-    cloud.seed_secrets(settings, secrets)
+    # Chat messages of a laptop stay on it; the address follows the sandbox's port.
+    chat = {"chat/slack": {"url": f"{settings.sandbox_url}/__sandbox/slack"}}
+    cloud.seed_secrets(settings, secrets | chat)
+    cloud.seed_mail(settings)
     cloud.seed_plans(settings, built)
     step("secrets and plans seeded")
     where = cloud.addresses(settings)

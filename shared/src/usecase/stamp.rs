@@ -8,7 +8,8 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 10] = [
+pub const ALERTS: [&str; 11] = [
+    "attempt.stuck",
     "audit.broken",
     "dispute.opened",
     "gateway.opened",
