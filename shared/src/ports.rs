@@ -104,11 +104,17 @@ pub enum DeadQueue {
     BillingShards,
     Documents,
     Notifications,
+    Statistics,
 }
 
 impl DeadQueue {
-    pub const ALL: [DeadQueue; 4] =
-        [DeadQueue::FailedCharges, DeadQueue::BillingShards, DeadQueue::Documents, DeadQueue::Notifications];
+    pub const ALL: [DeadQueue; 5] = [
+        DeadQueue::FailedCharges,
+        DeadQueue::BillingShards,
+        DeadQueue::Documents,
+        DeadQueue::Notifications,
+        DeadQueue::Statistics,
+    ];
 
     /// Name of the queue its messages came from, without the stage.
     #[must_use]
@@ -118,6 +124,7 @@ impl DeadQueue {
             DeadQueue::BillingShards => "billing-shards",
             DeadQueue::Documents => "documents",
             DeadQueue::Notifications => "notifications",
+            DeadQueue::Statistics => "statistics",
         }
     }
 
@@ -175,6 +182,12 @@ pub enum Consumer {
     Documents,
     /// Mails and chat messages.
     Notices,
+    /// Figures of days, and levels.
+    Statistics,
+}
+
+impl Consumer {
+    pub const ALL: [Consumer; 3] = [Consumer::Documents, Consumer::Notices, Consumer::Statistics];
 }
 
 /// Sends events on. No rule: what goes where is decided by whoever calls.

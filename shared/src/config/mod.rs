@@ -26,8 +26,8 @@ use crate::gateway::sandbox_clock::{self, ClockNotSet};
 use crate::gateway::stripe::Stripe;
 use crate::gateway::toss::Toss;
 use crate::gateway::{ApiKeys, Gateways, transport};
-use crate::jobs::{Source, SqsDeadLetters, SqsHints, SqsOutbox, SqsShards};
-use crate::ports::{Clock, DeadLetters, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
+use crate::jobs::{OutboxQueues, Source, SqsDeadLetters, SqsHints, SqsOutbox, SqsShards};
+use crate::ports::{Clock, DeadLetters, DeadQueue, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
 use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
@@ -153,12 +153,13 @@ impl Env {
     pub fn outbox(&self) -> Result<Arc<dyn Outbox>, ConfigError> {
         let unreadable = self.settings.unreadable_events_url.clone();
         let unreadable = unreadable.ok_or(ConfigError::new("UNREADABLE_EVENTS_URL", "is missing"))?;
-        Ok(Arc::new(SqsOutbox::new(
-            self.sqs(),
-            self.settings.documents_queue_url.clone(),
-            self.settings.notifications_queue_url.clone(),
+        let queues = OutboxQueues {
+            documents: self.settings.documents_queue_url.clone(),
+            notices: self.settings.notifications_queue_url.clone(),
+            statistics: self.settings.statistics_queue_url.clone(),
             unreadable,
-        )))
+        };
+        Ok(Arc::new(SqsOutbox::new(self.sqs(), queues)))
     }
 
     /// Who sells.
@@ -179,12 +180,15 @@ impl Env {
     #[must_use]
     pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         let source = |url: &str, dead: &str| Source { url: url.to_owned(), dead_letters_url: dead.to_owned() };
-        let s = &self.settings;
-        let failed_charges = source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url);
-        let billing_shards = source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url);
-        let documents = source(&s.documents_queue_url, &s.documents_dead_letters_url);
-        let notifications = source(&s.notifications_queue_url, &s.notifications_dead_letters_url);
-        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards, documents, notifications))
+        let s = self.settings.clone();
+        let source_of = move |queue| match queue {
+            DeadQueue::FailedCharges => source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url),
+            DeadQueue::BillingShards => source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url),
+            DeadQueue::Documents => source(&s.documents_queue_url, &s.documents_dead_letters_url),
+            DeadQueue::Notifications => source(&s.notifications_queue_url, &s.notifications_dead_letters_url),
+            DeadQueue::Statistics => source(&s.statistics_queue_url, &s.statistics_dead_letters_url),
+        };
+        Arc::new(SqsDeadLetters::new(self.sqs(), source_of))
     }
 
     /// Both gateways, over one HTTP client.

@@ -107,6 +107,8 @@ pub struct Settings {
     pub documents_dead_letters_url: String,
     pub notifications_queue_url: String,
     pub notifications_dead_letters_url: String,
+    pub statistics_queue_url: String,
+    pub statistics_dead_letters_url: String,
     /// Where keys of events go that do not read; only the forwarder has it.
     pub unreadable_events_url: Option<String>,
     /// Who sells; only what writes documents has it.
@@ -167,6 +169,8 @@ impl Settings {
             documents_dead_letters_url: required(read, "DOCUMENTS_DEAD_LETTERS_URL")?,
             notifications_queue_url: required(read, "NOTIFICATIONS_QUEUE_URL")?,
             notifications_dead_letters_url: required(read, "NOTIFICATIONS_DEAD_LETTERS_URL")?,
+            statistics_queue_url: required(read, "STATISTICS_QUEUE_URL")?,
+            statistics_dead_letters_url: required(read, "STATISTICS_DEAD_LETTERS_URL")?,
             mail_from: mail_from(read)?,
             operator_chat: operator_chat(read)?,
             quiet_hours: quiet_hours(read)?,
@@ -296,7 +300,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 22] = [
+    const LOCAL: [(&str, &str); 24] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -321,6 +325,8 @@ mod tests {
         ("DOCUMENTS_DEAD_LETTERS_URL", "http://q/documents-dlq"),
         ("NOTIFICATIONS_QUEUE_URL", "http://q/notifications"),
         ("NOTIFICATIONS_DEAD_LETTERS_URL", "http://q/notifications-dlq"),
+        ("STATISTICS_QUEUE_URL", "http://q/statistics"),
+        ("STATISTICS_DEAD_LETTERS_URL", "http://q/statistics-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {

@@ -13,7 +13,7 @@ mod sqs;
 mod stream;
 
 pub use dead_letters::{Source, SqsDeadLetters};
-pub use outbox::SqsOutbox;
+pub use outbox::{OutboxQueues, SqsOutbox};
 pub use queue::{SqsHints, SqsPostpone, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;

@@ -1,4 +1,4 @@
-//! Forwarding: every event of the audit log goes to the queues of those who want its kind. No rule beyond that table.
+//! Forwarding: every event of the audit log goes to the queues of those who want its kind. No rule beyond that.
 //!
 //! Invariants: an event is sent before the stream moves past it, so it is never lost; it may be sent twice, so consumers
 //! are idempotent by its id; a row that does not read is set aside and never blocks the ones behind it.
@@ -8,38 +8,8 @@ use domain::ids::EventId;
 
 use crate::ports::{Consumer, Outbox};
 
-/// Who wants which kind of event.
-pub const WANTED: [(&str, &[Consumer]); 26] = [
-    ("application.decided", NOTICES),
-    ("application.submitted", NOTICES),
-    ("attempt.stuck", NOTICES),
-    ("dispute.opened", NOTICES),
-    ("gateway.closed", NOTICES),
-    ("gateway.opened", NOTICES),
-    ("gateway.paused", NOTICES),
-    ("gateway.resumed", NOTICES),
-    ("payment.captured", BOTH),
-    ("payment.declined", NOTICES),
-    ("payment.quarantined", NOTICES),
-    ("payment_method.expiring", NOTICES),
-    ("payment_method.suspect", NOTICES),
-    ("refund.failed", NOTICES),
-    ("refund.stuck", NOTICES),
-    ("refund.succeeded", BOTH),
-    ("run.held", NOTICES),
-    ("settlement.unexplained", NOTICES),
-    ("subscription.cancel_scheduled", NOTICES),
-    ("subscription.cancelled", NOTICES),
-    ("subscription.card_needed", NOTICES),
-    ("subscription.parked", NOTICES),
-    ("subscription.payment_guide", NOTICES),
-    ("subscription.renewal_upcoming", NOTICES),
-    ("subscription.stuck", NOTICES),
-    ("subscription.suspended", NOTICES),
-];
-
-const NOTICES: &[Consumer] = &[Consumer::Notices];
-const BOTH: &[Consumer] = &[Consumer::Documents, Consumer::Notices];
+/// What is made into documents and booked. The other consumers list what they want themselves.
+const DOCUMENTED: [&str; 2] = ["payment.captured", "refund.succeeded"];
 
 /// A row of the audit log as its stream shows it.
 pub struct Streamed {
@@ -55,10 +25,18 @@ pub struct Unreadable {
     pub sk: String,
 }
 
-/// Who wants events of a kind.
+fn wants(consumer: Consumer, kind: &str) -> bool {
+    match consumer {
+        Consumer::Documents => DOCUMENTED.contains(&kind),
+        Consumer::Notices => domain::notice::KINDS.iter().any(|(told, _)| *told == kind),
+        Consumer::Statistics => domain::statistics::COUNTED.contains(&kind),
+    }
+}
+
+/// Whether anybody wants events of a kind.
 #[must_use]
-pub fn wanted(kind: &str) -> &'static [Consumer] {
-    WANTED.iter().find(|(wanted, _)| *wanted == kind).map_or(&[], |(_, consumers)| consumers)
+pub fn wanted(kind: &str) -> bool {
+    Consumer::ALL.into_iter().any(|consumer| wants(consumer, kind))
 }
 
 /// What became of a batch.
@@ -81,12 +59,12 @@ pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Forwarded {
             }
         }
     }
-    for consumer in [Consumer::Documents, Consumer::Notices] {
+    for consumer in Consumer::ALL {
         let mut positions = Vec::new();
         let mut bodies = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             let Ok(event) = &row.event else { continue };
-            if !wanted(&event.kind).contains(&consumer) {
+            if !wants(consumer, &event.kind) {
                 continue;
             }
             match serde_json::to_string(event) {
@@ -106,7 +84,7 @@ pub async fn forward(outbox: &dyn Outbox, rows: &[Streamed]) -> Forwarded {
     }
     let went =
         rows.iter().enumerate().filter(|(at, _)| !left.contains(at)).filter_map(|(_, row)| row.event.as_ref().ok());
-    let taken = went.filter(|event| !wanted(&event.kind).is_empty()).map(|event| event.id.clone()).collect();
+    let taken = went.filter(|event| wanted(&event.kind)).map(|event| event.id.clone()).collect();
     let again = left.into_iter().min().and_then(|at| rows.get(at)).map(|row| row.sequence.clone());
     Forwarded { again, taken }
 }
@@ -116,14 +94,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_somebody_is_told_about_is_forwarded() {
-        let mut told: Vec<&str> = domain::notice::KINDS.iter().map(|(kind, _)| *kind).collect();
-        let notices = |(kind, to): &(&'static str, &[Consumer])| to.contains(&Consumer::Notices).then_some(*kind);
-        let mut sent: Vec<&str> = WANTED.iter().filter_map(notices).collect();
-        told.sort_unstable();
-        sent.sort_unstable();
-        assert_eq!(told, sent);
-        assert_eq!(wanted("payment.captured"), [Consumer::Documents, Consumer::Notices]);
-        assert!(wanted("attempt.unknown").is_empty());
+    fn each_consumer_gets_what_it_asked_for() {
+        let who = |kind| Consumer::ALL.into_iter().filter(|c| wants(*c, kind)).collect::<Vec<_>>();
+        assert_eq!(who("payment.captured"), [Consumer::Documents, Consumer::Notices, Consumer::Statistics]);
+        assert_eq!(who("attempt.unknown"), [Consumer::Statistics]);
+        assert_eq!(who("application.submitted"), [Consumer::Notices]);
+        assert!(wanted("gateway.paused") && !wanted("operator.logged_in"));
     }
 }

@@ -142,7 +142,7 @@ async fn read(sealer: &Sealer<'_>, day: Date) -> Result<(Vec<Head>, usize), Seal
 }
 
 fn is_unsent(event: &Event, marked: &BTreeSet<EventId>) -> bool {
-    !wanted(&event.kind).is_empty() && !marked.contains(&event.id)
+    wanted(&event.kind) && !marked.contains(&event.id)
 }
 
 /// Sends events in batches while there are at least so many, as the stream would have.

@@ -4,13 +4,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::event::Event;
 use domain::ids::EventId;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{ApiError, FieldError, Reply, Request};
 use crate::api::ItemsBody;
+use crate::api::audit::EventBody;
 use crate::store::StoreError;
 use crate::usecase::search_audit::{About, Found, Search};
 
@@ -63,18 +62,7 @@ pub fn asked(request: &Request) -> Result<Asked, ApiError> {
 /// Never for what a store gave.
 pub fn reply(asked: &Asked, found: &Found) -> Result<Reply, ApiError> {
     let next_cursor = found.next.as_ref().map(|id| cursor(&asked.search, id));
-    Reply::json(200, &ItemsBody { items: found.events.iter().map(event_body).collect(), next_cursor })
-}
-
-fn event_body(event: &Event) -> Value {
-    let mut body = json!({
-        "id": event.id, "at": event.at.to_string(), "type": event.kind, "subject": event.subject, "actor": event.actor,
-        "changes": event.changes,
-    });
-    if let Some(reason) = &event.reason {
-        body["reason"] = reason.as_str().into();
-    }
-    body
+    Reply::json(200, &ItemsBody { items: found.events.iter().map(EventBody::from).collect(), next_cursor })
 }
 
 fn cursor(search: &Search, last: &EventId) -> String {

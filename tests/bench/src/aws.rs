@@ -103,6 +103,8 @@ impl Stand {
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
             ("DOCUMENTS_QUEUE_URL", "http://127.0.0.1/documents"),
             ("DOCUMENTS_DEAD_LETTERS_URL", "http://127.0.0.1/documents-dlq"),
+            ("STATISTICS_QUEUE_URL", "http://127.0.0.1/statistics"),
+            ("STATISTICS_DEAD_LETTERS_URL", "http://127.0.0.1/statistics-dlq"),
             ("BILLING_SHARDS_QUEUE_URL", "http://127.0.0.1/billing-shards"),
             ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
             ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),
