@@ -89,4 +89,5 @@ conformance!(
     documents::what_is_final_is_never_replaced,
     documents::invoices_of_a_tenant_newest_first,
     documents::postings_of_a_month_by_day,
+    documents::books_read_back_and_a_close_is_never_replaced,
 );

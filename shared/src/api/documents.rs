@@ -1,15 +1,15 @@
 //! Bodies of invoices, credit notes, tax documents and the ledger.
 
 use domain::document::File;
-use domain::invoice::{CreditNote, Explanation, Invoice};
-use domain::ledger::Sums;
+use domain::invoice::{CreditNote, DebitNote, Explanation, Invoice};
+use domain::ledger::{Close, Sums};
 use domain::money::Currency;
 use domain::tax::{TaxDocument, TaxKind};
 use serde_json::{Value, json};
 
 use crate::usecase::month_summary::Summary;
 
-/// An invoice with what came after it. `refunds` are its credit notes.
+/// An invoice with what came after it. `refunds` are its credit notes, `returns` the debit notes of refunds that came back.
 #[must_use]
 pub fn invoice_body(file: &File) -> Value {
     let mut body = summary_body(&file.invoice);
@@ -30,6 +30,7 @@ pub fn invoice_body(file: &File) -> Value {
         },
         "refunded": file.refunded(),
         "refunds": file.notes.iter().map(credit_note_body).collect::<Vec<_>>(),
+        "returns": file.returns.iter().map(debit_note_body).collect::<Vec<_>>(),
         "taxDocument": file.tax.as_ref().map(tax_body),
         "rules": invoice.rules,
     });
@@ -60,6 +61,14 @@ fn credit_note_body(note: &CreditNote) -> Value {
     json!({
         "id": note.id, "number": note.number, "refundId": note.refund_id, "supply": note.supply, "vat": note.vat,
         "total": note.total, "refunded": note.refunded, "on": note.on.to_string(), "issuedAt": note.issued_at.to_string(),
+    })
+}
+
+fn debit_note_body(note: &DebitNote) -> Value {
+    json!({
+        "id": note.id, "number": note.number, "refundId": note.refund_id, "supply": note.supply, "vat": note.vat,
+        "total": note.total, "refunded": note.refunded, "code": note.code, "on": note.on.to_string(),
+        "issuedAt": note.issued_at.to_string(),
     })
 }
 
@@ -131,10 +140,32 @@ pub fn ledger_body(month: &str, summary: &Summary) -> Value {
         "accounts": accounts.collect::<Vec<_>>(),
         "invoices": sums.invoices.iter().map(documents).collect::<Vec<_>>(),
         "creditNotes": sums.credit_notes.iter().map(documents).collect::<Vec<_>>(),
+        "debitNotes": sums.debit_notes.iter().map(documents).collect::<Vec<_>>(),
         "untied": sums.untied,
     })
 }
 
 fn whole(sum: i128) -> Value {
     i64::try_from(sum).map_or_else(|_| sum.to_string().into(), Value::from)
+}
+
+/// A closed month.
+#[must_use]
+pub fn close_body(close: &Close) -> Value {
+    let accounts = close.accounts.iter().map(|sum| {
+        json!({
+            "account": sum.account, "currency": sum.currency, "debit": sum.debit, "credit": sum.credit,
+            "net": sum.debit.saturating_sub(sum.credit),
+        })
+    });
+    json!({
+        "month": close.month,
+        "entries": close.entries,
+        "accounts": accounts.collect::<Vec<_>>(),
+        "invoices": close.invoices,
+        "creditNotes": close.credit_notes,
+        "debitNotes": close.debit_notes,
+        "closedBy": close.closed_by,
+        "closedAt": close.closed_at.to_string(),
+    })
 }

@@ -51,10 +51,11 @@ pub enum Route {
     ExplainInvoice,
     ShowLedger,
     SearchAudit,
+    CloseMonth,
 }
 
 impl Route {
-    pub const ALL: [Route; 33] = [
+    pub const ALL: [Route; 34] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -88,6 +89,7 @@ impl Route {
         Route::ExplainInvoice,
         Route::ShowLedger,
         Route::SearchAudit,
+        Route::CloseMonth,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -130,6 +132,7 @@ impl Route {
             Route::ExplainInvoice => (Method::GET, "/api/v1/billing/invoices/{id}/explain", TENANT_OR_OPS),
             Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
             Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
+            Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
         }
     }
 
@@ -179,7 +182,10 @@ mod tests {
     fn viewers_read_and_never_change_and_finance_changes_money_only() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
-            let money = matches!(route, Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund);
+            let money = matches!(
+                route,
+                Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund | Route::CloseMonth
+            );
             assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
             assert!(reads || money == route.permits(Role::OpsFinance), "{route:?}");
         }

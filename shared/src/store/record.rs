@@ -4,8 +4,8 @@ use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
-use domain::invoice::{CreditNoteId, InvoiceId};
-use domain::ledger::Entry;
+use domain::invoice::{CreditNoteId, DebitNoteId, InvoiceId};
+use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
@@ -41,6 +41,10 @@ pub enum Key {
         invoice: InvoiceId,
         id: CreditNoteId,
     },
+    DebitNote {
+        invoice: InvoiceId,
+        id: DebitNoteId,
+    },
     TaxDocument(InvoiceId),
     /// Of a series of document numbers.
     Counter(String),
@@ -49,6 +53,11 @@ pub enum Key {
         month: String,
         id: String,
     },
+    /// What every entry of a month (`YYYY-MM`) passes.
+    Gate(String),
+    MonthClose(String),
+    /// Of a payment in quarantine.
+    Suspense(String),
     Run(RunId),
     Control(String),
     /// Caller, route and key, joined by `#`.
@@ -75,6 +84,7 @@ pub enum Record {
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Book(Book),
     Run(Run),
     Control(Control),
     Idempotency(IdempotencyRow),
@@ -147,9 +157,15 @@ impl Record {
             Record::Document(Document::CreditNote(d)) => {
                 Key::CreditNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
             }
+            Record::Document(Document::DebitNote(d)) => {
+                Key::DebitNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
+            }
             Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
+            Record::Book(Book::Gate(b)) => Key::Gate(b.month.clone()),
+            Record::Book(Book::Close(b)) => Key::MonthClose(b.month.clone()),
+            Record::Book(Book::Suspense(b)) => Key::Suspense(b.id.clone()),
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),

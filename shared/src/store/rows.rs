@@ -34,6 +34,8 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         // The counters' partition is no invoice; what reads one does not ask for it.
         Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
         Table::Posting => &[("month", "pk"), ("id", "sk")],
+        // Suspense has no month; what reads it does not ask for one.
+        Table::Book => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
         Table::Control => &[("name", "pk")],
@@ -58,6 +60,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Cycle(row) => row.version,
         Record::Document(row) => row.version(),
         Record::Posting(row) => row.version,
+        Record::Book(row) => row.version(),
         Record::Run(row) => row.version,
         Record::Control(row) => row.version,
         Record::Idempotency(row) => row.version,
@@ -134,8 +137,11 @@ fn index(record: &Record, item: &mut Item) {
         Record::Plan(_)
         | Record::Tenant(_)
         | Record::Cycle(_)
-        | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
+        | Record::Document(
+            Document::CreditNote(_) | Document::DebitNote(_) | Document::Tax(_) | Document::Counter(_),
+        )
         | Record::Posting(_)
+        | Record::Book(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
@@ -154,6 +160,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Cycle(row) => object(row),
         Record::Document(row) => object(row),
         Record::Posting(row) => object(row),
+        Record::Book(row) => object(row),
         Record::Run(row) => object(row),
         Record::Control(row) => object(row),
         Record::Idempotency(row) => object(row),
@@ -208,6 +215,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Cycle => read::<Cycle>(item).map(Record::Cycle),
         Table::Invoice => read(item).map(Record::Document),
         Table::Posting => read(item).map(Record::Posting),
+        Table::Book => read(item).map(Record::Book),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),

@@ -9,8 +9,13 @@ use domain::ids::EventId;
 use crate::ports::{Consumer, Outbox};
 
 /// Who wants which kind of event.
-pub const WANTED: [(&str, &[Consumer]); 2] =
-    [("payment.captured", &[Consumer::Documents]), ("refund.succeeded", &[Consumer::Documents])];
+pub const WANTED: [(&str, &[Consumer]); 5] = [
+    ("payment.captured", &[Consumer::Documents]),
+    ("payment.quarantined", &[Consumer::Documents]),
+    ("quarantine.refunded", &[Consumer::Documents]),
+    ("refund.failed", &[Consumer::Documents]),
+    ("refund.succeeded", &[Consumer::Documents]),
+];
 
 /// A row of the audit log as its stream shows it.
 pub struct Streamed {

@@ -8,6 +8,7 @@ mod cancelling;
 mod ceilings;
 mod changing_cards;
 mod charging;
+mod closing;
 mod deleting;
 mod documents;
 mod frozen;

@@ -306,6 +306,7 @@ fn counted(mut record: Record) -> Record {
         Record::Control(row) => row.version += 1,
         Record::Document(_)
         | Record::Posting(_)
+        | Record::Book(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
         | Record::Forwarded(_)

@@ -6,6 +6,7 @@ mod answers;
 mod books;
 mod calendar;
 mod cancelling;
+mod closing;
 mod documents;
 mod dunning;
 mod fixtures;
