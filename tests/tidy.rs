@@ -63,6 +63,8 @@ fn directions_hold() {
             broken.extend(only_in(&part(dir), word, &[]));
         }
     }
+    // An entry booked beside the gate of its month could slip into a closed one: `book_entries::book` makes the writes.
+    broken.extend(only_in(&library, "Write::New(Record::Posting", &["shared/src/usecase/book_entries.rs"]));
     assert!(broken.is_empty(), "{broken:#?}");
 }
 

@@ -2,6 +2,7 @@
 //! sandbox's ledger. Needs the environment of `.local/stack.env`; `make test` brings an isolated stack up for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
+mod audit;
 mod bad_input;
 mod cancel;
 mod contract;

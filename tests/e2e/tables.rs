@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::harness::var;
 
 /// `forwarded` is not here: the forwarder keeps its marks whenever it gets to it.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 17] = [
     "onboarding_request",
     "tenant",
     "plan",
@@ -26,6 +26,7 @@ const TABLES: [&str; 15] = [
     "statistic",
     "control",
     "seal",
+    "book",
 ];
 
 pub fn client() -> Client {

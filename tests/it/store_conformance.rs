@@ -90,4 +90,5 @@ conformance!(
     documents::invoices_of_a_tenant_newest_first,
     documents::postings_of_a_month_by_day,
     documents::settlements_of_a_day_are_kept_apart_and_change_bucket,
+    documents::books_read_back_and_a_close_is_never_replaced,
 );

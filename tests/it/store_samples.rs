@@ -9,7 +9,8 @@ use domain::dunning::DunningCase;
 use domain::event::{Actor, Event, Fact};
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
 use domain::invoice::{
-    Buyer, Counter, CreditNote, CreditNoteId, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES, Supplier,
+    self, Buyer, Counter, CreditNote, CreditNoteId, DebitNote, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES,
+    Returned, Supplier,
 };
 use domain::ledger::{self, Entry};
 use domain::method::{self, MaskedCard, PaymentMethod, Sealed};
@@ -333,11 +334,27 @@ pub fn credit_note(invoice: &Invoice, refund_id: &str) -> CreditNote {
     }
 }
 
+/// The refund of a credit note came back.
+pub fn debit_note(note: &CreditNote) -> DebitNote {
+    let back = Returned {
+        refund_id: note.refund_id.clone(),
+        amount: Money::new(note.total, note.currency),
+        vat: note.vat,
+        refunded: 0,
+        payment_id: note.payment_id.clone(),
+        code: "card_closed".into(),
+        at: t(95_000),
+    };
+    invoice::debit_note(note, &back, &Counter::new("MGD-2026".into()), t(96_000)).unwrap().0
+}
+
 /// Every kind of document about one invoice, and a counter.
-pub fn documents(invoice: &Invoice) -> [Document; 4] {
+pub fn documents(invoice: &Invoice) -> [Document; 5] {
+    let note = credit_note(invoice, &unique("rfd"));
     [
         Document::Invoice(invoice.clone()),
-        Document::CreditNote(credit_note(invoice, &unique("rfd"))),
+        Document::DebitNote(debit_note(&note)),
+        Document::CreditNote(note),
         Document::Tax(TaxDocument::of(invoice, t(5)).unwrap()),
         Document::Counter(Counter { last: 7, ..Counter::new(unique("MG-2026")) }),
     ]

@@ -214,6 +214,7 @@ pub fn explanation() -> Value {
 pub fn ledger() -> Value {
     json!({
         "month": "2027-01", "entries": 2, "complete": true, "balanced": true, "tied": true, "untied": [], "creditNotes": [],
+        "debitNotes": [],
         "accounts": [{ "account": "REVENUE", "currency": "KRW", "debit": 0, "credit": 30_000, "net": -30_000 }],
         "invoices": [{ "currency": "KRW", "count": 1, "supply": 30_000, "vat": 3_000, "total": 33_000 }],
     })
@@ -247,5 +248,14 @@ pub fn event() -> Value {
         "id": "evt_01KBAVXJ7MZQ8R5T2W4Y6A9C1E", "at": "2027-01-31T01:00:00Z", "type": "gateway.paused",
         "subject": "gateway#toss", "actor": { "kind": "OPERATOR", "id": "ops" }, "reason": "Toss announced an outage",
         "changes": {},
+    })
+}
+
+pub fn close() -> Value {
+    json!({
+        "month": "2027-01", "entries": 2, "creditNotes": [], "debitNotes": [], "closedBy": "ops",
+        "closedAt": "2027-02-02T01:00:00Z",
+        "accounts": [{ "account": "REVENUE", "currency": "KRW", "debit": 0, "credit": 30_000, "net": -30_000 }],
+        "invoices": [{ "currency": "KRW", "count": 1, "supply": 30_000, "vat": 3_000, "total": 33_000 }],
     })
 }

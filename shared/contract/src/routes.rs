@@ -50,5 +50,6 @@ pub fn describe(route: Route) -> Operation {
         Route::ShowLedger => documents::show_ledger(),
         Route::ShowMetrics => operations::show_metrics(),
         Route::SearchAudit => operations::search_audit(),
+        Route::CloseMonth => documents::close_month(),
     }
 }

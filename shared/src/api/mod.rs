@@ -4,6 +4,7 @@
 //! Invariants: no token, key or ciphertext of a gateway has a field here; amounts are integer minor units beside one
 //! currency; a field without a value is left out, never null. With the feature `openapi` each body also says its schema.
 
+pub mod audit;
 mod cycles;
 pub mod documents;
 pub mod metrics;

@@ -52,10 +52,11 @@ pub enum Route {
     ShowLedger,
     ShowMetrics,
     SearchAudit,
+    CloseMonth,
 }
 
 impl Route {
-    pub const ALL: [Route; 34] = [
+    pub const ALL: [Route; 35] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -90,6 +91,7 @@ impl Route {
         Route::ShowLedger,
         Route::ShowMetrics,
         Route::SearchAudit,
+        Route::CloseMonth,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -133,6 +135,7 @@ impl Route {
             Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
             Route::ShowMetrics => (Method::GET, "/api/v1/ops/metrics", OPS),
             Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
+            Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
         }
     }
 
@@ -182,7 +185,10 @@ mod tests {
     fn viewers_read_and_never_change_and_finance_changes_money_only() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
-            let money = matches!(route, Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund);
+            let money = matches!(
+                route,
+                Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund | Route::CloseMonth
+            );
             assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
             assert!(reads || money == route.permits(Role::OpsFinance), "{route:?}");
         }

@@ -300,7 +300,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 24] = [
+    const LOCAL: [(&str, &str); 26] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),

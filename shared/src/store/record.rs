@@ -6,8 +6,8 @@ use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
-use domain::invoice::{CreditNoteId, InvoiceId};
-use domain::ledger::Entry;
+use domain::invoice::{CreditNoteId, DebitNoteId, InvoiceId};
+use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
@@ -17,7 +17,6 @@ use domain::settlement::SettlementRow;
 use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,6 +44,10 @@ pub enum Key {
         invoice: InvoiceId,
         id: CreditNoteId,
     },
+    DebitNote {
+        invoice: InvoiceId,
+        id: DebitNoteId,
+    },
     TaxDocument(InvoiceId),
     /// Of a series of document numbers.
     Counter(String),
@@ -60,6 +63,11 @@ pub enum Key {
         day: Date,
         id: String,
     },
+    /// What every entry of a month (`YYYY-MM`) passes.
+    Gate(String),
+    MonthClose(String),
+    /// Of a payment in quarantine.
+    Suspense(String),
     Run(RunId),
     /// A civil day (Seoul), or the levels.
     Statistic(String),
@@ -89,6 +97,7 @@ pub enum Record {
     Document(Document),
     Posting(Entry),
     Settlement(SettlementRow),
+    Book(Book),
     Run(Run),
     Statistic(Statistic),
     Control(Control),
@@ -162,10 +171,16 @@ impl Record {
             Record::Document(Document::CreditNote(d)) => {
                 Key::CreditNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
             }
+            Record::Document(Document::DebitNote(d)) => {
+                Key::DebitNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
+            }
             Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
             Record::Settlement(r) => Key::Settlement { gateway: r.gateway, day: r.day, id: r.id.clone() },
+            Record::Book(Book::Gate(b)) => Key::Gate(b.month.clone()),
+            Record::Book(Book::Close(b)) => Key::MonthClose(b.month.clone()),
+            Record::Book(Book::Suspense(b)) => Key::Suspense(b.id.clone()),
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Statistic(s) => Key::Statistic(s.name.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),

@@ -35,6 +35,8 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
         Table::Posting => &[("month", "pk"), ("id", "sk")],
         Table::Settlement => &[("id", "sk")],
+        // Suspense has no month; what reads it does not ask for one.
+        Table::Book => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
         Table::Statistic | Table::Control => &[("name", "pk")],
@@ -60,6 +62,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Document(row) => row.version(),
         Record::Posting(row) => row.version,
         Record::Settlement(row) => row.version,
+        Record::Book(row) => row.version(),
         Record::Run(row) => row.version,
         Record::Statistic(row) => row.version,
         Record::Control(row) => row.version,
@@ -137,10 +140,13 @@ fn index(record: &Record, item: &mut Item) {
         Record::Plan(_)
         | Record::Tenant(_)
         | Record::Cycle(_)
-        | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
+        | Record::Document(
+            Document::CreditNote(_) | Document::DebitNote(_) | Document::Tax(_) | Document::Counter(_),
+        )
         | Record::Posting(_)
         | Record::Statistic(_)
         | Record::Settlement(_)
+        | Record::Book(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
@@ -160,6 +166,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Document(row) => object(row),
         Record::Posting(row) => object(row),
         Record::Settlement(row) => object(row),
+        Record::Book(row) => object(row),
         Record::Run(row) => object(row),
         Record::Statistic(row) => object(row),
         Record::Control(row) => object(row),
@@ -216,6 +223,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Invoice => read(item).map(Record::Document),
         Table::Posting => read(item).map(Record::Posting),
         Table::Settlement => read(item).map(Record::Settlement),
+        Table::Book => read(item).map(Record::Book),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),

@@ -28,10 +28,11 @@ pub enum Table {
     Control,
     Forwarded,
     Seal,
+    Book,
 }
 
 impl Table {
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 18] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -49,6 +50,7 @@ impl Table {
         Table::Control,
         Table::Forwarded,
         Table::Seal,
+        Table::Book,
     ];
 
     /// The name without the stage: the physical one is `${Stage}-<name>`.
@@ -72,6 +74,7 @@ impl Table {
             Table::Control => "control",
             Table::Forwarded => "forwarded",
             Table::Seal => "seal",
+            Table::Book => "book",
         }
     }
 
@@ -80,8 +83,7 @@ impl Table {
     pub fn sorted(self) -> bool {
         match self {
             Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
-            Table::Settlement => true,
-            Table::Forwarded | Table::Seal => true,
+            Table::Settlement | Table::Forwarded | Table::Seal | Table::Book => true,
             Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
             Table::Inbox | Table::Idempotency | Table::Statistic => false,
         }
@@ -99,7 +101,7 @@ impl Table {
             Table::Run => &[Index::ByStart],
             Table::Cycle => &[Index::RefundDue],
             Table::Tenant | Table::Posting | Table::Settlement | Table::Inbox | Table::Idempotency => &[],
-            Table::Statistic | Table::Control | Table::Forwarded | Table::Seal => &[],
+            Table::Statistic | Table::Control | Table::Forwarded | Table::Seal | Table::Book => &[],
         }
     }
 
@@ -183,6 +185,11 @@ pub(super) const RUN: &str = "RUN";
 const COUNTERS: &str = "counter";
 /// Sort key of an invoice's tax document.
 const TAX: &str = "tax";
+/// Sort keys of what a month has beside its entries.
+const GATE: &str = "gate";
+const CLOSE: &str = "close";
+/// The partition of money in quarantine: a row now and then.
+const SUSPENSE: &str = "suspense";
 /// The one partition of seals: a row a day, written once a night.
 pub(super) const SEAL: &str = "SEAL";
 /// Partitions of the audit log per day. Stored keys depend on it.
@@ -212,6 +219,10 @@ impl RowKey {
             Key::CreditNote { invoice, id } => (Table::Invoice, invoice.to_string(), Some(id.to_string())),
             Key::TaxDocument(invoice) => (Table::Invoice, invoice.to_string(), Some(TAX.to_owned())),
             Key::Counter(series) => (Table::Invoice, COUNTERS.to_owned(), Some(series.clone())),
+            Key::DebitNote { invoice, id } => (Table::Invoice, invoice.to_string(), Some(id.to_string())),
+            Key::Gate(month) => (Table::Book, month.clone(), Some(GATE.to_owned())),
+            Key::MonthClose(month) => (Table::Book, month.clone(), Some(CLOSE.to_owned())),
+            Key::Suspense(id) => (Table::Book, SUSPENSE.to_owned(), Some(id.clone())),
             Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
             Key::Settlement { gateway, day, id } => {
                 (Table::Settlement, settlement_day(*gateway, *day), Some(id.clone()))

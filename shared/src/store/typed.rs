@@ -6,7 +6,7 @@ use domain::document::{Document, File};
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
 use domain::invoice::InvoiceId;
-use domain::ledger::Entry;
+use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
@@ -52,6 +52,7 @@ rows!(
     Document(Document),
     Posting(Entry),
     Settlement(SettlementRow),
+    Book(Book),
     Run(Run),
     Statistic(Statistic),
     Control(Control),

@@ -9,7 +9,8 @@ use domain::ids::EventId;
 use crate::ports::{Consumer, Outbox};
 
 /// What is made into documents and booked. The other consumers list what they want themselves.
-const DOCUMENTED: [&str; 2] = ["payment.captured", "refund.succeeded"];
+const DOCUMENTED: [&str; 5] =
+    ["payment.captured", "payment.quarantined", "quarantine.refunded", "refund.failed", "refund.succeeded"];
 
 /// A row of the audit log as its stream shows it.
 pub struct Streamed {

@@ -37,7 +37,7 @@ fn supplier() -> Supplier {
     }
 }
 
-async fn hear(world: &World, event: &Event) -> Result<Written, DocumentError> {
+pub async fn hear(world: &World, event: &Event) -> Result<Written, DocumentError> {
     let (random, supplier) = (world.charging.random.as_ref(), supplier());
     let desk = Desk { store: &world.store, random, supplier: &supplier };
     write(&desk, &system(world).await, event).await
@@ -56,20 +56,20 @@ async fn events(world: &World, id: &SubscriptionId, kind: &str) -> Vec<Event> {
     found
 }
 
-async fn captured(world: &World, id: &SubscriptionId) -> Event {
+pub async fn captured(world: &World, id: &SubscriptionId) -> Event {
     events(world, id, "payment.captured").await.remove(0)
 }
 
-fn invoice_id(id: &SubscriptionId, index: u32) -> InvoiceId {
+pub fn invoice_id(id: &SubscriptionId, index: u32) -> InvoiceId {
     InvoiceId::of(&domain::charge::Billable { subscription: id.clone(), index, seq: 0 })
 }
 
-async fn file(world: &World, id: &SubscriptionId) -> Option<File> {
+pub async fn file(world: &World, id: &SubscriptionId) -> Option<File> {
     typed::file(&world.store, &invoice_id(id, 0)).await.unwrap()
 }
 
 /// A refund of a subscription's first payment that went through, as the event says it.
-async fn refund(world: &World, id: &SubscriptionId, refund_id: &str, amount: i64, before: i64) -> Event {
+pub async fn refund(world: &World, id: &SubscriptionId, refund_id: &str, amount: i64, before: i64) -> Event {
     let payment = captured(world, id).await.changes["paymentId"].clone();
     let vat = Money::krw(amount).refund_vat(Money::krw(before)).unwrap().amount;
     let fact = Fact::new("refund.succeeded", id.as_str())
@@ -86,7 +86,7 @@ async fn refund(world: &World, id: &SubscriptionId, refund_id: &str, amount: i64
     stamp::event(world.charging.random.as_ref(), &world.context().await, fact, None)
 }
 
-fn rows(store: &MemoryStore, table: &str) -> usize {
+pub fn rows(store: &MemoryStore, table: &str) -> usize {
     store.dump().iter().filter(|(name, _)| *name == table).count()
 }
 

@@ -9,6 +9,7 @@ mod cancelling;
 mod ceilings;
 mod changing_cards;
 mod charging;
+mod closing;
 mod deleting;
 mod documents;
 mod door;

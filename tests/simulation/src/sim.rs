@@ -307,6 +307,8 @@ fn counted(mut record: Record) -> Record {
         Record::Document(_)
         | Record::Posting(_)
         | Record::Settlement(_)
+        | Record::Statistic(_)
+        | Record::Book(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
         | Record::Forwarded(_)

@@ -1,7 +1,7 @@
 //! Refunds, invoices and the ledger.
 
 use serde_json::{Value, json};
-use shared::api::documents::{ExplanationBody, InvoiceBody, InvoiceSummaryBody, LedgerBody, TaxBody};
+use shared::api::documents::{CloseBody, ExplanationBody, InvoiceBody, InvoiceSummaryBody, LedgerBody, TaxBody};
 use shared::api::refunds::RefundBody;
 use shared::api::requests::{ApproveRefund, NoFields, RefundPayment};
 
@@ -99,4 +99,13 @@ pub fn show_ledger() -> Operation {
             "schema": { "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" }, "example": "2027-01",
         }))
         .answers::<LedgerBody>(200, "The month's sums.", examples::ledger())
+}
+
+pub fn close_month() -> Operation {
+    Operation::new("operations", "Close a month: what it says is kept, and later entries go to the next open month")
+        .about("Closing it again answers the same. A month that is not over, does not tie or has unexplained money is refused.")
+        .keyed()
+        .may_take::<NoFields>(json!({}))
+        .answers::<CloseBody>(200, "The closed month.", examples::close())
+        .refuses(409, &["conflict"])
 }

@@ -202,7 +202,9 @@ fn quarantine(
     subject: &Subject,
     capture: &Capture,
 ) -> Result<Settlement, OutOfRange> {
-    let fact = quarantine_fact(subscription, before.index, capture).with("expected", subject.amount);
+    let fact = quarantine_fact(subscription, before.index, capture)
+        .with("expected", subject.amount)
+        .with("gateway", subject.gateway.as_str());
     let charged_again =
         matches!(subscription.status, Status::PendingActivation | Status::Active) && was_approved(subscription);
     let park = charged_again && before.state == State::Open && subscription.owes_next(before.index, before.seq);

@@ -82,6 +82,7 @@ fn what_the_gateway_says_was_given_back_is_the_amount_that_counts() {
         gateway_refund_id: "re_1".into(),
         refund_id,
         amount,
+        currency: None,
         state: SeenState::Succeeded,
         code: None,
     };
@@ -217,6 +218,7 @@ fn a_row_adds_up_when_what_is_paid_out_is_the_amount_less_the_fee() {
         kind: Kind::Capture,
         order_id: None,
         payment_id: None,
+        charge_id: None,
         about: None,
         amount: Money::krw(33_000),
         at: birth(),

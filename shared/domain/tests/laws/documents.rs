@@ -120,7 +120,7 @@ pub fn file(amounts: &[i64], parts: &[i64]) -> File {
             notes.push(note);
         }
     }
-    File { invoice, notes, tax: None }
+    File { invoice, notes, returns: Vec::new(), tax: None }
 }
 
 fn entries(file: &File) -> Vec<(Entry, Document)> {
@@ -331,7 +331,7 @@ proptest! {
                 match &mut changed {
                     Document::Invoice(d) => d.total += by,
                     Document::CreditNote(d) => d.total += by,
-                    Document::Tax(_) | Document::Counter(_) => {}
+                    Document::DebitNote(_) | Document::Tax(_) | Document::Counter(_) => {}
                 }
                 lost.add(&entry, (n != at).then_some(&document));
                 other.add(&entry, Some(if n == at { &changed } else { &document }));

@@ -7,6 +7,7 @@ mod applications;
 mod books;
 mod calendar;
 mod cancelling;
+mod closing;
 mod details;
 mod documents;
 mod dunning;

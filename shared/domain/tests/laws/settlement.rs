@@ -27,6 +27,7 @@ fn cycle() -> Cycle {
         gateway_refund_id: format!("re_{n}"),
         refund_id: None,
         amount: 1_000 * n,
+        currency: None,
         state,
         code: None,
     };
