@@ -98,7 +98,7 @@ class Settings:
             "StripeRate": "200",
             "ApiRate": "1000",
             "RegistrationsPerAddress": "100000",
-            "WebhookRatePerAddress": "500",  # both gateways and every test have one address
+            "WebhookRatePerAddress": "100",  # both gateways and every test have one address
             "WebhookRate": "1000",
             "LogRetentionDays": "1",
         }
