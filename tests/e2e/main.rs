@@ -9,6 +9,7 @@ mod documents;
 mod harness;
 mod journey;
 mod months;
+mod notices;
 mod operations;
 mod refunds;
 mod schedule;
