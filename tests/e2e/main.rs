@@ -12,6 +12,7 @@ mod events;
 mod harness;
 mod journey;
 mod months;
+mod notices;
 mod operations;
 mod refunds;
 mod schedule;

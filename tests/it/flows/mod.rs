@@ -22,6 +22,7 @@ mod intents;
 mod late_declines;
 mod late_hints;
 mod mortal;
+mod notices;
 mod operators;
 mod pace;
 mod refund_sweep;
