@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events test lint fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events reconcile test lint fmt test-unit test-sdk test-e2e test-iam
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -30,6 +30,9 @@ run-billing: ## Start a billing run and wait until it is DRAINED (AS_OF=2027-01-
 
 replay-events: ## Send the events of a day to their consumers again: DAY=2027-01-31 (UTC), STAGE=prod on AWS
 	@$(STACK) replay-events $(DAY) $(if $(STAGE),--stage $(STAGE))
+
+reconcile: ## Compare a past Seoul day with what the gateways list: DAY=2027-01-31, STAGE=prod on AWS
+	@$(STACK) reconcile $(DAY) $(if $(STAGE),--stage $(STAGE))
 
 test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
 

@@ -182,6 +182,25 @@ def command_replay_events(settings, arguments):
         replay.replay(session.client, arguments.stage, f"mindgarden-billing-{arguments.stage}", arguments.day)
 
 
+def command_reconcile(settings, arguments):
+    in_environment(settings)
+    import boto3
+    import botocore.config
+
+    import cloud
+    import reconcile
+
+    if arguments.stage in (None, settings.stage):
+        variables, _ = _running(settings)
+        settings = replace(settings, emulator_port=urlsplit(variables["AWS_ENDPOINT_URL"]).port)
+        reconcile.reconcile(lambda service: cloud.aws(settings, service), settings.stack_name, arguments.day)
+    else:
+        session = boto3.Session(region_name=stack_settings.REGION)
+        # It may take minutes, and asking again meanwhile would only be turned away.
+        patient = botocore.config.Config(read_timeout=910, retries={"max_attempts": 0})
+        reconcile.reconcile(lambda service: session.client(service, config=patient), f"mindgarden-billing-{arguments.stage}", arguments.day)
+
+
 def command_e2e(settings, arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -265,6 +284,9 @@ def parser():
     command.add_argument("--as-of", help="the run's instant, RFC 3339, for example 2027-01-31T01:00:00Z")
     command = add("replay-events", command_replay_events, "Send the events of a day to their consumers again.")
     command.add_argument("day", help="a UTC day, YYYY-MM-DD")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("reconcile", command_reconcile, "Compare a past day with what the gateways list, now.")
+    command.add_argument("day", help="a Seoul day that is over, YYYY-MM-DD")
     command.add_argument("--stage", help="a deployed stage instead of the local stack")
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")

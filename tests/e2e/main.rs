@@ -12,6 +12,7 @@ mod months;
 mod operations;
 mod refunds;
 mod schedule;
+mod settlement;
 mod tables;
 mod tenant;
 mod tokens;

@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod operations;
 pub mod refunds;
+pub mod settlements;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;

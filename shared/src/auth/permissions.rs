@@ -50,10 +50,11 @@ pub enum Route {
     IssueTaxDocument,
     ExplainInvoice,
     ShowLedger,
+    ListSettlements,
 }
 
 impl Route {
-    pub const ALL: [Route; 32] = [
+    pub const ALL: [Route; 33] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -86,6 +87,7 @@ impl Route {
         Route::IssueTaxDocument,
         Route::ExplainInvoice,
         Route::ShowLedger,
+        Route::ListSettlements,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -127,6 +129,7 @@ impl Route {
             Route::IssueTaxDocument => (Method::POST, "/api/v1/billing/invoices/{id}/issue", FINANCE),
             Route::ExplainInvoice => (Method::GET, "/api/v1/billing/invoices/{id}/explain", TENANT_OR_OPS),
             Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
+            Route::ListSettlements => (Method::GET, "/api/v1/ops/settlements", OPS),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 8] = [
+pub const ALERTS: [&str; 9] = [
     "dispute.opened",
     "gateway.opened",
     "gateway.paused",
@@ -16,6 +16,7 @@ pub const ALERTS: [&str; 8] = [
     "refund.failed",
     "refund.stuck",
     "run.held",
+    domain::settlement::UNEXPLAINED,
     "subscription.parked",
 ];
 
