@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit test lint openapi fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile test lint openapi fmt test-unit test-sdk test-e2e test-iam
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -36,6 +36,9 @@ seal-audit: ## Seal the days of the audit log that are over, as every night does
 
 verify-audit: ## Compute the seals of the audit log again and compare: FROM=2027-01-01 TO=2027-01-31 (all without), STAGE=prod
 	@$(STACK) verify-audit $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(STAGE),--stage $(STAGE))
+
+reconcile: ## Compare a past Seoul day with what the gateways list: DAY=2027-01-31, STAGE=prod on AWS
+	@$(STACK) reconcile $(DAY) $(if $(STAGE),--stage $(STAGE))
 
 test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
 

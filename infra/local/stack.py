@@ -210,6 +210,14 @@ def command_verify_audit(settings, arguments):
     audit.verify(client, stack_name, arguments.first, arguments.last)
 
 
+def command_reconcile(settings, arguments):
+    in_environment(settings)
+    import reconcile
+
+    client, _, stack_name = _stage(settings, arguments.stage)
+    reconcile.reconcile(client, stack_name, arguments.day)
+
+
 def command_e2e(settings, arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -299,6 +307,9 @@ def parser():
     command = add("verify-audit", command_verify_audit, "Compute the seals of the audit log again and compare.")
     command.add_argument("--from", dest="first", help="a UTC day, YYYY-MM-DD; the first one sealed when absent")
     command.add_argument("--to", dest="last", help="a UTC day; the last one sealed when absent")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("reconcile", command_reconcile, "Compare a past day with what the gateways list, now.")
+    command.add_argument("day", help="a Seoul day that is over, YYYY-MM-DD")
     command.add_argument("--stage", help="a deployed stage instead of the local stack")
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")

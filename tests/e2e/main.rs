@@ -16,6 +16,7 @@ mod notices;
 mod operations;
 mod refunds;
 mod schedule;
+mod settlement;
 mod tables;
 mod tenant;
 mod tokens;

@@ -259,3 +259,19 @@ pub fn close() -> Value {
         "invoices": [{ "currency": "KRW", "count": 1, "supply": 30_000, "vat": 3_000, "total": 33_000 }],
     })
 }
+
+pub fn settlement() -> Value {
+    let sum = |count: u64, amount: i64| json!({ "count": count, "amount": amount });
+    json!({
+        "gateway": "toss", "day": "2027-01-31", "complete": true, "unexplained": sum(0, 0),
+        "totals": {
+            "matched": sum(1, 33_000), "timing": sum(0, 0), "missing-internal": sum(0, 0), "missing-gateway": sum(0, 0),
+            "amount-mismatch": sum(0, 0),
+        },
+        "rows": [{
+            "id": "tx_1", "side": "gateway", "bucket": "matched", "explained": 33_000, "unexplained": 0,
+            "kind": "CAPTURE", "paymentId": "pay_1", "amount": 33_000, "currency": "KRW", "at": "2027-01-31T01:00:00Z",
+            "fee": 1_000, "net": 32_000, "paidOutOn": "2027-02-03",
+        }],
+    })
+}

@@ -51,5 +51,6 @@ pub fn describe(route: Route) -> Operation {
         Route::ShowMetrics => operations::show_metrics(),
         Route::SearchAudit => operations::search_audit(),
         Route::CloseMonth => documents::close_month(),
+        Route::ListSettlements => documents::list_settlements(),
     }
 }

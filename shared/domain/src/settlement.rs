@@ -25,6 +25,7 @@ pub const LISTED_AFTER: SignedDuration = SignedDuration::from_hours(24);
 pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_hours(6 * 24);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SettlementBucket))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bucket {
     /// Both sides say the same.
@@ -63,6 +64,7 @@ impl Bucket {
 
 /// Why a row is where it is; none for an ordinary match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SettlementReason))]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// Matched: money that was held in quarantine went back, or this is it going back.

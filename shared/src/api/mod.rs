@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod operations;
 pub mod refunds;
 pub mod requests;
+pub mod settlements;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;

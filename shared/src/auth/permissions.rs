@@ -53,10 +53,11 @@ pub enum Route {
     ShowMetrics,
     SearchAudit,
     CloseMonth,
+    ListSettlements,
 }
 
 impl Route {
-    pub const ALL: [Route; 35] = [
+    pub const ALL: [Route; 36] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -92,6 +93,7 @@ impl Route {
         Route::ShowMetrics,
         Route::SearchAudit,
         Route::CloseMonth,
+        Route::ListSettlements,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -136,6 +138,7 @@ impl Route {
             Route::ShowMetrics => (Method::GET, "/api/v1/ops/metrics", OPS),
             Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
             Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
+            Route::ListSettlements => (Method::GET, "/api/v1/ops/settlements", OPS),
         }
     }
 

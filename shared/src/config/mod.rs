@@ -23,6 +23,7 @@ use crate::auth::Tokens;
 use crate::auth::log_in::LogIn;
 use crate::crypto::AesVault;
 use crate::gateway::sandbox_clock::{self, ClockNotSet};
+use crate::gateway::statements::Accounts;
 use crate::gateway::stripe::Stripe;
 use crate::gateway::toss::Toss;
 use crate::gateway::{ApiKeys, Gateways, transport};
@@ -196,11 +197,25 @@ impl Env {
     /// # Errors
     /// When the TLS backend cannot start.
     pub fn gateways(&self) -> Result<Gateways, ConfigError> {
+        let (toss, stripe) = self.adapters()?;
+        Ok(Gateways { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+    }
+
+    /// What both gateways say of our accounts there.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn accounts(&self) -> Result<Accounts, ConfigError> {
+        let (toss, stripe) = self.adapters()?;
+        Ok(Accounts { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+    }
+
+    fn adapters(&self) -> Result<(Toss, Stripe), ConfigError> {
         let keys = |name| Arc::new(GatewayKeys::new(self.secrets(), name)) as Arc<dyn ApiKeys>;
         let (http, settings) = (self.http()?, &self.settings);
         let toss = Toss::new(http.clone(), settings.toss_api_base.as_str(), keys(SecretName::Toss));
         let stripe = Stripe::new(http, settings.stripe_api_base.as_str(), keys(SecretName::Stripe));
-        Ok(Gateways { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+        Ok((toss, stripe))
     }
 
     /// What moves money: the template's charge set.

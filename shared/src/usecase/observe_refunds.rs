@@ -101,6 +101,33 @@ pub async fn open_payment(
     Ok(payment_id.map(|payment_id| (cycle, payment_id)))
 }
 
+/// Takes in what the gateway's own list shows and nobody told us of: the refunds of a payment, or the dispute as `told`.
+/// Answers with the cycle as it is then; none when the payment pays none of ours.
+///
+/// # Errors
+/// When the store fails, races persist, or the gateway does not answer.
+pub async fn absorb(
+    charging: &Charging,
+    context: &Context,
+    gateway: GatewayName,
+    billable: &Billable,
+    payment_id: &str,
+    told: Option<&Told>,
+) -> Result<Option<Cycle>, ReceiveError> {
+    let Some(cycle) = paid(charging, context, gateway, billable, payment_id).await? else { return Ok(None) };
+    match told {
+        // Another dispute has the place: which of the two is the newer one, a list does not say.
+        Some(told) if cycle.dispute.as_ref().is_some_and(|d| d.id != told.id) => return Ok(Some(cycle)),
+        Some(told) => apply(charging, context, cycle, |cycle| cycle.disputed(told, context.now), &[]).await?,
+        None => {
+            let seen = list(charging, gateway, payment_id).await?;
+            apply(charging, context, cycle, |cycle| cycle.observe_refunds(&seen, context.now), &[]).await?;
+        }
+    }
+    let store = charging.store.as_ref();
+    Ok(typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?)
+}
+
 /// The billable a payment was made for, and the payment. `None` when it is none of ours.
 ///
 /// # Errors
@@ -151,7 +178,11 @@ async fn paid(
     find().await?.map(Some).ok_or(ReceiveError::Unanswered)
 }
 
-async fn list(charging: &Charging, gateway: GatewayName, payment_id: &str) -> Result<Vec<Seen>, ReceiveError> {
+pub(super) async fn list(
+    charging: &Charging,
+    gateway: GatewayName,
+    payment_id: &str,
+) -> Result<Vec<Seen>, ReceiveError> {
     match tokio::time::timeout(PATIENCE, charging.gateways.get(gateway).find_refunds(payment_id)).await {
         Ok(Listed::All(seen)) => Ok(seen),
         Ok(Listed::Failed) | Err(_) => Err(ReceiveError::Unanswered),

@@ -8,7 +8,7 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 11] = [
+pub const ALERTS: [&str; 12] = [
     "attempt.stuck",
     "audit.broken",
     "dispute.opened",
@@ -18,6 +18,7 @@ pub const ALERTS: [&str; 11] = [
     "refund.failed",
     "refund.stuck",
     "run.held",
+    domain::settlement::UNEXPLAINED,
     "subscription.parked",
     "webhook.unmatched",
 ];

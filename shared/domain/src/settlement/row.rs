@@ -25,11 +25,22 @@ const ID_MAX: usize = 200;
 
 /// Whose word a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SettlementSide))]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     Gateway,
     /// A fact of ours that no row answered when it was looked for.
     Ours,
+}
+
+impl Side {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Gateway => "gateway",
+            Side::Ours => "ours",
+        }
+    }
 }
 
 /// What the ledger has of a row.
