@@ -271,6 +271,10 @@ fn path_parameter(path: &str, name: &str) -> Value {
         "refundId" => (json!({ "type": "string", "pattern": ulid("rf") }), "A refund's id."),
         "gateway" => (json!({ "$ref": "#/components/schemas/Gateway" }), "A payment gateway."),
         "orderId" => (json!({ "type": "string" }), "The attempt's order id, as `attempts[].orderId` shows it."),
+        "month" => {
+            let schema = json!({ "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" });
+            (schema, "A month of Seoul, `YYYY-MM`.")
+        }
         "token" => (json!({ "type": "string" }), "The signed token of the link."),
         _ => panic!("say in {} what {{{name}}} is in {path}", file!()),
     };

@@ -363,7 +363,7 @@ pub struct Boxes {
 #[async_trait]
 impl Outbox for Boxes {
     async fn send(&self, consumer: Consumer, bodies: &[String]) -> Vec<bool> {
-        if consumer == Consumer::Notices {
+        if consumer != Consumer::Documents {
             return vec![true; bodies.len()];
         }
         let taken = |at: &usize| !self.refuses.contains(at);

@@ -108,7 +108,7 @@ pub fn close_month() -> Operation {
         .keyed()
         .may_take::<NoFields>(json!({}))
         .answers::<CloseBody>(200, "The closed month.", examples::close())
-        .refuses(409, &["conflict"])
+        .refuses(409, &["conflict", "month_not_closable", "month_not_over"])
 }
 
 pub fn list_settlements() -> Operation {

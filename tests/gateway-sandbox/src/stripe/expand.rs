@@ -2,7 +2,12 @@
 //!
 //! Invariant: paths are checked before a request has any effect, so a bad path never follows a charge.
 
-use super::{failure::Failure, render, state::StripeState, table::Row};
+use super::{
+    failure::Failure,
+    render,
+    state::{Dispute, StripeState},
+    table::Row,
+};
 use serde_json::{Value, json};
 
 /// Deepest path.
@@ -89,9 +94,17 @@ fn by_id(state: &StripeState, now: i64, id: &str) -> Option<Value> {
         "pi" => state.intents.get(id).map(render::intent),
         "ch" => state.charges.get(id).map(|it| render::charge(it, now)),
         "re" => state.refunds.get(id).map(render::refund),
+        "dp" => state.disputes.get(id).map(|it| dispute(state, now, it)),
         "txn" => state.balances.get(id).map(|it| render::balance(it, now)),
         _ => None,
     }
+}
+
+/// With its movements, as it stands in an answer.
+fn dispute(state: &StripeState, now: i64, it: &Dispute) -> Value {
+    let moves = it.balances.iter().filter_map(|id| state.balances.get(id));
+    let moves: Vec<Value> = moves.map(|it| render::balance(it, now)).collect();
+    render::dispute(it, &moves)
 }
 
 /// "No such payment_intent: …" for an id in the path.
