@@ -43,7 +43,7 @@ pub use invoiced::invoiced;
 pub use paid_out::{Payout, paid_out};
 pub use refunded::refunded;
 pub use returned::returned;
-pub use summary::{About as Documented, Balance, Documented as Sums, Month};
+pub use summary::{Balance, Documented, Month, Sums};
 pub use suspense::{Release, Suspense, quarantined, released};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

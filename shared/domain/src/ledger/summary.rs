@@ -27,7 +27,7 @@ impl Balance {
 
 /// What the documents of a month say, beside the accounts: count, and sums in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Documented {
+pub struct Sums {
     pub count: u64,
     pub supply: i128,
     pub vat: i128,
@@ -36,7 +36,7 @@ pub struct Documented {
 
 /// The document an entry is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum Documented {
     Invoice(InvoiceId),
     CreditNote { invoice: InvoiceId, id: CreditNoteId },
     DebitNote { invoice: InvoiceId, id: DebitNoteId },
@@ -45,18 +45,18 @@ pub enum About {
 impl Entry {
     /// The document it is about; none for what a gateway keeps, pays out or holds for nobody.
     #[must_use]
-    pub fn about(&self) -> Option<About> {
+    pub fn about(&self) -> Option<Documented> {
         let invoice = InvoiceId::parse(self.invoice.as_deref()?).ok()?;
         let what = || self.id.splitn(3, '#').nth(2);
         match self.source {
-            Source::Invoiced | Source::Captured => Some(About::Invoice(invoice)),
+            Source::Invoiced | Source::Captured => Some(Documented::Invoice(invoice)),
             Source::Refunded => {
                 let id = CreditNoteId::parse(what()?).ok()?;
-                Some(About::CreditNote { invoice, id })
+                Some(Documented::CreditNote { invoice, id })
             }
             Source::Returned => {
                 let id = DebitNoteId::parse(what()?).ok()?;
-                Some(About::DebitNote { invoice, id })
+                Some(Documented::DebitNote { invoice, id })
             }
             Source::Fee | Source::PaidOut | Source::Disputed | Source::Quarantined | Source::Released => None,
         }
@@ -74,10 +74,10 @@ impl Entry {
 pub struct Month {
     pub entries: u64,
     pub accounts: BTreeMap<(Currency, Account), Balance>,
-    pub invoices: BTreeMap<Currency, Documented>,
-    pub credit_notes: BTreeMap<Currency, Documented>,
+    pub invoices: BTreeMap<Currency, Sums>,
+    pub credit_notes: BTreeMap<Currency, Sums>,
     /// Refunds that came back.
-    pub debit_notes: BTreeMap<Currency, Documented>,
+    pub debit_notes: BTreeMap<Currency, Sums>,
     /// Ids of entries whose document is missing or says another amount or month.
     pub untied: Vec<String>,
 }

@@ -29,6 +29,7 @@ mod runs;
 mod seals;
 mod settlement;
 mod statistics;
+mod summary;
 mod walk;
 mod without_card;
 mod world;
