@@ -105,15 +105,17 @@ pub enum DeadQueue {
     Documents,
     Notifications,
     Statistics,
+    Endings,
 }
 
 impl DeadQueue {
-    pub const ALL: [DeadQueue; 5] = [
+    pub const ALL: [DeadQueue; 6] = [
         DeadQueue::FailedCharges,
         DeadQueue::BillingShards,
         DeadQueue::Documents,
         DeadQueue::Notifications,
         DeadQueue::Statistics,
+        DeadQueue::Endings,
     ];
 
     /// Name of the queue its messages came from, without the stage.
@@ -125,6 +127,7 @@ impl DeadQueue {
             DeadQueue::Documents => "documents",
             DeadQueue::Notifications => "notifications",
             DeadQueue::Statistics => "statistics",
+            DeadQueue::Endings => "endings",
         }
     }
 
@@ -184,10 +187,12 @@ pub enum Consumer {
     Notices,
     /// Figures of days, and levels.
     Statistics,
+    /// Owners whose cards are to be deleted.
+    Endings,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 3] = [Consumer::Documents, Consumer::Notices, Consumer::Statistics];
+    pub const ALL: [Consumer; 4] = [Consumer::Documents, Consumer::Notices, Consumer::Statistics, Consumer::Endings];
 }
 
 /// Sends events on. No rule: what goes where is decided by whoever calls.

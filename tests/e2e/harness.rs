@@ -225,6 +225,17 @@ impl Stack {
         .await
     }
 
+    /// Calls a job as its schedule does. The emulator checks no signature, but finds the service by its scope.
+    pub async fn invoke(&self, function: &str) {
+        let scope = "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
+        let list = format!("{}/2015-03-31/functions/", var("AWS_ENDPOINT_URL"));
+        let all = self.send(self.http.get(&list).header("Authorization", scope)).await.expect(200);
+        let names = all["Functions"].as_array().unwrap().iter().filter_map(|f| f["FunctionName"].as_str());
+        let mine = names.into_iter().find(|n| n.contains(function)).expect("the job").to_owned();
+        let request = self.http.post(format!("{list}{mine}/invocations")).header("Authorization", scope);
+        self.send(request.json(&json!({}))).await.expect(200);
+    }
+
     /// Polls until `condition` yields a value; fails when it never does.
     pub async fn until<T, F: Future<Output = Option<T>>>(&self, what: &str, condition: impl Fn() -> F) -> T {
         let deadline = tokio::time::Instant::now() + PATIENCE;

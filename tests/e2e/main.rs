@@ -8,6 +8,7 @@ mod cancel;
 mod contract;
 mod crash;
 mod documents;
+mod endings;
 mod events;
 mod harness;
 mod journey;

@@ -178,7 +178,7 @@ async fn notices_of_a_coming_charge_are_said_a_week_ahead_and_once() {
     let due = morning_after(&stack.subscription(&id).await);
     stack.run(due - SignedDuration::from_hours(8 * 24)).await;
     for _ in 0..2 {
-        remind(&stack).await;
+        stack.invoke("RenewalNoticeFunction").await;
     }
     stack
         .until("the reminder is said", || async {
@@ -190,19 +190,7 @@ async fn notices_of_a_coming_charge_are_said_a_week_ahead_and_once() {
     let upcoming = found.iter().find(|m| m["Subject"].as_str().unwrap().contains("예정")).unwrap();
     let start = stack.subscription(&id).await["currentPeriod"]["end"].as_str().unwrap().to_owned();
     assert!(upcoming["BodyText"].as_str().unwrap().contains(&format!("결제 예정일 / Charged on: {start}")));
-    remind(&stack).await;
+    stack.invoke("RenewalNoticeFunction").await;
     again(&stack, &[&id]).await;
     assert_eq!(mails(&stack, &address).await.len(), expected.len());
-}
-
-/// Calls the job as its schedule does. The emulator checks no signature, but finds the service by its scope.
-async fn remind(stack: &Stack) {
-    let scope =
-        "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
-    let list = format!("{}/2015-03-31/functions/", var("AWS_ENDPOINT_URL"));
-    let all = stack.send(stack.http.get(&list).header("Authorization", scope)).await.expect(200);
-    let names = all["Functions"].as_array().unwrap().iter().filter_map(|f| f["FunctionName"].as_str());
-    let mine = names.into_iter().find(|n| n.contains("RenewalNoticeFunction")).expect("the job").to_owned();
-    let request = stack.http.post(format!("{list}{mine}/invocations")).header("Authorization", scope);
-    stack.send(request.json(&json!({}))).await.expect(200);
 }

@@ -55,6 +55,14 @@ pub fn decided() -> Value {
     body
 }
 
+pub fn withdrawn() -> Value {
+    let mut body = application();
+    body["status"] = "WITHDRAWN".into();
+    body["decision"] = json!({ "status": "WITHDRAWN", "by": id("req"), "at": "2027-01-06T01:00:00Z" });
+    body["nextAction"] = "NONE".into();
+    body
+}
+
 pub fn setup() -> Value {
     json!({
         "gateway": "stripe", "clientKey": "pk_test_publishable", "customerKey": "cus_QYz1",

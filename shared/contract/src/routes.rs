@@ -52,5 +52,6 @@ pub fn describe(route: Route) -> Operation {
         Route::SearchAudit => operations::search_audit(),
         Route::CloseMonth => documents::close_month(),
         Route::ListSettlements => documents::list_settlements(),
+        Route::WithdrawApplication => onboarding::withdraw_application(),
     }
 }

@@ -3,7 +3,7 @@
 //! Invariants: `SUBMITTED -> IN_REVIEW -> APPROVED | REJECTED | ON_HOLD`; decisions are accepted from `SUBMITTED`,
 //! `IN_REVIEW` and `ON_HOLD` only; approval happens at most once and needs a payment method; every consent was given.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::contact::Contact;
@@ -152,6 +152,11 @@ pub enum NextAction {
     None,
 }
 
+/// Thirty days: after so long without a word an undecided application expires (product.md, "Application").
+pub const IDLE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Who ended an application that nobody went on with.
+const EXPIRY: &str = "expiry";
+
 impl Application {
     #[must_use]
     pub fn tenant_id(&self) -> TenantId {
@@ -185,6 +190,34 @@ impl Application {
             .with("status", status.as_str());
         let decision = Decision { status, note, by: by.to_owned(), at: now };
         Ok((Application { status, decision: Some(decision), ..self.clone() }, fact))
+    }
+
+    /// Nobody went on with it for [`IDLE`]. `None` when it is decided, or not idle for long enough.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> Option<(Application, Fact)> {
+        let idle_since = self.decision.as_ref().map_or(self.submitted_at, |decision| decision.at);
+        let idle = now.duration_since(idle_since) >= IDLE;
+        (self.status.undecided() && idle).then(|| self.ended(Status::Expired, EXPIRY, now))
+    }
+
+    /// The applicant takes it back. `None` when that was done before.
+    ///
+    /// # Errors
+    /// When it was decided or has expired.
+    pub fn withdrawn(&self, by: &str, now: Timestamp) -> Result<Option<(Application, Fact)>, DecideError> {
+        match self.status {
+            Status::Withdrawn => Ok(None),
+            Status::Submitted | Status::InReview | Status::OnHold => Ok(Some(self.ended(Status::Withdrawn, by, now))),
+            Status::Approved | Status::Rejected | Status::Expired => Err(DecideError::AlreadyDecided),
+        }
+    }
+
+    fn ended(&self, status: Status, by: &str, now: Timestamp) -> (Application, Fact) {
+        let fact = Fact::new("application.decided", self.id.as_str())
+            .with("from", self.status.as_str())
+            .with("status", status.as_str());
+        let decision = Decision { status, note: None, by: by.to_owned(), at: now };
+        (Application { status, decision: Some(decision), ..self.clone() }, fact)
     }
 
     /// Records the card an applicant registered.

@@ -7,6 +7,7 @@ use super::Role;
 const OPS: &[Role] = &[Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
 const ADMIN: &[Role] = &[Role::OpsAdmin];
 const FINANCE: &[Role] = &[Role::OpsAdmin, Role::OpsFinance];
+const APPLICANT: &[Role] = &[Role::Applicant];
 const PAYERS: &[Role] = &[Role::Tenant, Role::Applicant];
 const TENANT: &[Role] = &[Role::Tenant];
 const TENANT_OR_OPS: &[Role] = &[Role::Tenant, Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer];
@@ -54,10 +55,11 @@ pub enum Route {
     SearchAudit,
     CloseMonth,
     ListSettlements,
+    WithdrawApplication,
 }
 
 impl Route {
-    pub const ALL: [Route; 36] = [
+    pub const ALL: [Route; 37] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -94,6 +96,7 @@ impl Route {
         Route::SearchAudit,
         Route::CloseMonth,
         Route::ListSettlements,
+        Route::WithdrawApplication,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -139,6 +142,7 @@ impl Route {
             Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
             Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
             Route::ListSettlements => (Method::GET, "/api/v1/ops/settlements", OPS),
+            Route::WithdrawApplication => (Method::POST, "/api/v1/onboarding/requests/{id}/withdraw", APPLICANT),
         }
     }
 

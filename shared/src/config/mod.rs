@@ -158,6 +158,7 @@ impl Env {
             documents: self.settings.documents_queue_url.clone(),
             notices: self.settings.notifications_queue_url.clone(),
             statistics: self.settings.statistics_queue_url.clone(),
+            endings: self.settings.endings_queue_url.clone(),
             unreadable,
         };
         Ok(Arc::new(SqsOutbox::new(self.sqs(), queues)))
@@ -188,6 +189,7 @@ impl Env {
             DeadQueue::Documents => source(&s.documents_queue_url, &s.documents_dead_letters_url),
             DeadQueue::Notifications => source(&s.notifications_queue_url, &s.notifications_dead_letters_url),
             DeadQueue::Statistics => source(&s.statistics_queue_url, &s.statistics_dead_letters_url),
+            DeadQueue::Endings => source(&s.endings_queue_url, &s.endings_dead_letters_url),
         };
         Arc::new(SqsDeadLetters::new(self.sqs(), source_of))
     }

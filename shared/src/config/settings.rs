@@ -109,6 +109,8 @@ pub struct Settings {
     pub notifications_dead_letters_url: String,
     pub statistics_queue_url: String,
     pub statistics_dead_letters_url: String,
+    pub endings_queue_url: String,
+    pub endings_dead_letters_url: String,
     /// Where keys of events go that do not read; only the forwarder has it.
     pub unreadable_events_url: Option<String>,
     /// Who sells; only what writes documents has it.
@@ -171,6 +173,8 @@ impl Settings {
             notifications_dead_letters_url: required(read, "NOTIFICATIONS_DEAD_LETTERS_URL")?,
             statistics_queue_url: required(read, "STATISTICS_QUEUE_URL")?,
             statistics_dead_letters_url: required(read, "STATISTICS_DEAD_LETTERS_URL")?,
+            endings_queue_url: required(read, "ENDINGS_QUEUE_URL")?,
+            endings_dead_letters_url: required(read, "ENDINGS_DEAD_LETTERS_URL")?,
             mail_from: mail_from(read)?,
             operator_chat: operator_chat(read)?,
             quiet_hours: quiet_hours(read)?,
@@ -300,7 +304,7 @@ fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 26] = [
+    const LOCAL: [(&str, &str); 28] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -327,6 +331,8 @@ mod tests {
         ("NOTIFICATIONS_DEAD_LETTERS_URL", "http://q/notifications-dlq"),
         ("STATISTICS_QUEUE_URL", "http://q/statistics"),
         ("STATISTICS_DEAD_LETTERS_URL", "http://q/statistics-dlq"),
+        ("ENDINGS_QUEUE_URL", "http://q/endings"),
+        ("ENDINGS_DEAD_LETTERS_URL", "http://q/endings-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {

@@ -21,6 +21,7 @@ pub struct OutboxQueues {
     pub documents: String,
     pub notices: String,
     pub statistics: String,
+    pub endings: String,
     pub unreadable: String,
 }
 
@@ -35,6 +36,7 @@ impl SqsOutbox {
             Consumer::Documents => &self.queues.documents,
             Consumer::Notices => &self.queues.notices,
             Consumer::Statistics => &self.queues.statistics,
+            Consumer::Endings => &self.queues.endings,
         }
     }
 

@@ -82,6 +82,8 @@ pub(super) fn page(letter: &Letter, links: &Links, guide: Option<&str>) -> Page 
         | Letter::Approved
         | Letter::Rejected { .. }
         | Letter::OnHold { .. }
+        | Letter::Expired
+        | Letter::Withdrawn
         | Letter::Lapsed => application(letter, links),
         Letter::FirstPayment(paid) => payment(
             "첫 결제가 완료되어 이용이 시작되었습니다",
@@ -200,6 +202,22 @@ fn application(letter: &Letter, links: &Links) -> Page {
                 ),
             ),
             note,
+        ),
+        Letter::Expired => Page::new(
+            "입점 신청이 종료되었습니다",
+            "Your application has ended",
+            said(
+                "30일 동안 진행되지 않아 신청이 종료되었습니다. 결제된 금액은 없으며, 등록하신 카드 정보는 삭제됩니다. 언제든 다시 신청하실 수 있습니다.",
+                "Nothing happened for 30 days, so your application has ended. Nothing was charged and your card is deleted. You can apply again at any time.",
+            ),
+        ),
+        Letter::Withdrawn => Page::new(
+            "입점 신청이 취소되었습니다",
+            "You withdrew your application",
+            said(
+                "요청하신 대로 신청을 취소했습니다. 결제된 금액은 없으며, 등록하신 카드 정보는 삭제됩니다.",
+                "We cancelled your application as you asked. Nothing was charged and your card is deleted.",
+            ),
         ),
         Letter::Lapsed => Page::new(
             "첫 결제가 되지 않아 신청이 종료되었습니다",

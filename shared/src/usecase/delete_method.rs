@@ -1,15 +1,16 @@
 //! Deletes a payment method: first our row, then the key at the gateway. Refused while a live subscription charges it
-//! or an attempt on it is open.
+//! or an attempt on it is open. Once an owner has come to an end, so do all of their cards.
 
-use domain::event::Fact;
-use domain::ids::{MethodId, TenantId};
+use domain::event::{Event, Fact};
+use domain::ids::{MethodId, RequestId, SubscriptionId, TenantId};
 use domain::method::{PaymentMethod, Status};
+use domain::onboarding::Status as Decision;
 use domain::subscription::{Status as SubscriptionStatus, Subscription};
 
 use super::{Charging, RACES, charge_subscription::aad, stamp};
 use crate::gateway::DeleteMethod;
 use crate::ports::Context;
-use crate::store::{Record, StoreError, Write, typed};
+use crate::store::{PAGE_MAX, Query, Record, StoreError, Write, typed};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
@@ -19,6 +20,16 @@ pub enum DeleteError {
     InUse,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    #[error(transparent)]
+    Method(#[from] DeleteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a gateway did not delete a key")]
+    Gateway,
 }
 
 /// Deletes a tenant's method. Deleting it again succeeds.
@@ -34,12 +45,68 @@ pub async fn delete(
     tenant: &TenantId,
     id: &MethodId,
 ) -> Result<(), DeleteError> {
+    let method = mark(charging, context, tenant, id).await?;
+    // It will never be charged, so a gateway that fails here costs nothing but tidiness.
+    let _tidied = forget(charging, &method).await;
+    Ok(())
+}
+
+/// Deletes every card of an owner that has come to an end: a terminated subscription, an application that was refused,
+/// withdrawn or expired (product.md, "Subscription"). Says how many keys are gone; doing it again deletes them again.
+///
+/// # Errors
+/// When one is still in use, the store fails, or the gateway keeps a key: it has to be tried again.
+pub async fn forget_all(charging: &Charging, context: &Context, tenant: &TenantId) -> Result<u32, ForgetError> {
+    let query = Query::MethodsOfTenant { tenant: tenant.clone() };
+    let (mut gone, mut kept, mut cursor) = (0_u32, false, None::<String>);
+    loop {
+        let store = charging.store.as_ref();
+        let (methods, next) = typed::list::<PaymentMethod>(store, &query, PAGE_MAX, cursor.as_deref()).await?;
+        for method in methods {
+            let method = mark(charging, context, tenant, &method.id).await?;
+            if forget(charging, &method).await {
+                gone = gone.saturating_add(1);
+            } else {
+                kept = true;
+            }
+        }
+        cursor = next;
+        if cursor.is_none() {
+            return if kept { Err(ForgetError::Gateway) } else { Ok(gone) };
+        }
+    }
+}
+
+/// Events that may say that an owner came to an end.
+pub const ENDING: [&str; 2] = ["application.decided", "subscription.terminated"];
+
+/// Whether an event says that its owner came to an end, and who that is.
+#[must_use]
+pub fn ended(event: &Event) -> Option<TenantId> {
+    match event.kind.as_str() {
+        "subscription.terminated" => Some(SubscriptionId::parse(&event.subject).ok()?.request().tenant()),
+        "application.decided" => {
+            let status = event.changes.get("status")?.as_str()?;
+            let over = [Decision::Rejected, Decision::Expired, Decision::Withdrawn];
+            let over = over.iter().any(|ended| ended.as_str() == status);
+            over.then(|| RequestId::parse(&event.subject).ok().map(|id| id.tenant())).flatten()
+        }
+        _ => None,
+    }
+}
+
+/// Marks our row as deleted.
+async fn mark(
+    charging: &Charging,
+    context: &Context,
+    tenant: &TenantId,
+    id: &MethodId,
+) -> Result<PaymentMethod, DeleteError> {
     let store = charging.store.as_ref();
     for _ in 0..RACES {
         let method = typed::method(store, tenant, id).await?.ok_or(DeleteError::NotFound)?;
         if method.status == Status::Deleted {
-            forget(charging, &method).await;
-            return Ok(());
+            return Ok(method);
         }
         let subscription = typed::subscription(store, &tenant.request().subscription()).await?;
         if subscription.is_some_and(|s| uses(&s, id)) {
@@ -49,10 +116,7 @@ pub async fn delete(
         let fact = Fact::new("payment_method.deleted", tenant.as_str()).with("methodId", id.as_str());
         let writes = vec![Write::Replace(Record::Method(deleted))];
         match store.commit(&stamp::commit(charging.random.as_ref(), context, writes, vec![fact])).await {
-            Ok(()) => {
-                forget(charging, &method).await;
-                return Ok(());
-            }
+            Ok(()) => return Ok(method),
             Err(StoreError::Conflict { .. }) => {}
             Err(e) => return Err(e.into()),
         }
@@ -71,14 +135,17 @@ fn uses(subscription: &Subscription, id: &MethodId) -> bool {
     (live && subscription.method_id == *id) || subscription.live.as_ref().is_some_and(|l| l.method_id == *id)
 }
 
-/// The row is already deleted and will never be charged, so a gateway that fails here costs nothing but tidiness.
-async fn forget(charging: &Charging, method: &PaymentMethod) {
+/// Whether the gateway has forgotten the key, or never has to be asked again.
+async fn forget(charging: &Charging, method: &PaymentMethod) -> bool {
     let aad = aad(method);
     let opened = (charging.vault.open(&method.token, &aad).await, charging.vault.open(&method.customer, &aad).await);
-    if let (Ok(token), Ok(customer)) = opened {
-        let request = DeleteMethod { token: &token, customer: &customer };
-        if let Err(e) = charging.gateways.get(method.gateway).delete_method(&request).await {
-            tracing::warn!(method = %method.id, error = %e, "gateway did not delete the method");
+    let (Ok(token), Ok(customer)) = opened else { return false };
+    let request = DeleteMethod { token: &token, customer: &customer };
+    match charging.gateways.get(method.gateway).delete_method(&request).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(method = %method.id, %error, "gateway did not delete the method");
+            false
         }
     }
 }

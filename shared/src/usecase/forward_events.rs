@@ -6,6 +6,7 @@
 use domain::event::Event;
 use domain::ids::EventId;
 
+use super::delete_method::ENDING;
 use crate::ports::{Consumer, Outbox};
 
 /// What is made into documents and booked. The other consumers list what they want themselves.
@@ -31,6 +32,7 @@ fn wants(consumer: Consumer, kind: &str) -> bool {
         Consumer::Documents => DOCUMENTED.contains(&kind),
         Consumer::Notices => domain::notice::KINDS.iter().any(|(told, _)| *told == kind),
         Consumer::Statistics => domain::statistics::COUNTED.contains(&kind),
+        Consumer::Endings => ENDING.contains(&kind),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod daily_limit;
 pub mod dead_letters;
 pub mod decide_application;
 pub mod delete_method;
+pub mod end_application;
 pub mod explain_invoice;
 pub mod forward_events;
 pub mod forwarded_marks;

@@ -17,6 +17,7 @@ use crate::usecase::create_subscription::CreateError;
 use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
 use crate::usecase::delete_method::DeleteError;
+use crate::usecase::end_application::EndError;
 use crate::usecase::issue_tax_document::IssueError;
 use crate::usecase::owner::OwnerError;
 use crate::usecase::payment_guide::GuideError;
@@ -128,6 +129,16 @@ impl From<RegisterError> for ApiError {
             RegisterError::Gateway(e) => e.into(),
             RegisterError::Vault(e) => ApiError::unavailable(e),
             RegisterError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<EndError> for ApiError {
+    fn from(e: EndError) -> Self {
+        match e {
+            EndError::NotFound => ApiError::not_found(),
+            EndError::Refused(_) => ApiError::conflict("already_decided", "The application was decided."),
+            EndError::Store(e) => e.into(),
         }
     }
 }

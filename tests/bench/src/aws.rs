@@ -112,6 +112,8 @@ impl Stand {
             ("PUBLIC_URL", "http://127.0.0.1"),
             ("STATISTICS_QUEUE_URL", "http://127.0.0.1/statistics"),
             ("STATISTICS_DEAD_LETTERS_URL", "http://127.0.0.1/statistics-dlq"),
+            ("ENDINGS_QUEUE_URL", "http://127.0.0.1/endings"),
+            ("ENDINGS_DEAD_LETTERS_URL", "http://127.0.0.1/endings-dlq"),
             ("BILLING_SHARDS_QUEUE_URL", "http://127.0.0.1/billing-shards"),
             ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
             ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),

@@ -13,6 +13,7 @@ mod closing;
 mod deleting;
 mod documents;
 mod door;
+mod endings;
 mod figures;
 mod forged;
 mod frozen;

@@ -2,7 +2,7 @@
 //! that obeys a script.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use domain::plan::{Addon, Plan};
 use domain::settle::Hint;
 use domain::subscription::Subscription;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::gateway::{
     CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
     OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
@@ -58,6 +58,9 @@ pub struct Scripted {
     /// Captures: order id, amount.
     pub ledger: Mutex<Vec<(String, i64)>>,
     pub calls: AtomicU64,
+    /// Keys it forgot, and whether it refuses to.
+    pub forgotten: Mutex<Vec<String>>,
+    pub keeps: AtomicBool,
 }
 
 impl Scripted {
@@ -152,7 +155,11 @@ impl Gateway for Scripted {
         OrderOf::Failed
     }
 
-    async fn delete_method(&self, _: &DeleteMethod<'_>) -> Result<(), GatewayError> {
+    async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError> {
+        if self.keeps.load(Ordering::SeqCst) {
+            return Err(GatewayError::Unknown);
+        }
+        self.forgotten.lock().unwrap().push(request.token.expose_secret().to_owned());
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Applications.
 
 use shared::api::ApplicationBody;
-use shared::api::requests::DecideApplication;
+use shared::api::requests::{DecideApplication, NoFields};
 
 use crate::examples;
 use crate::operation::Operation;
@@ -34,4 +34,13 @@ pub fn decide_application() -> Operation {
         .answers::<ApplicationBody>(200, "Decided.", examples::decided())
         .answers::<ApplicationBody>(202, "Approved; the first payment is under way.", examples::decided())
         .refuses(409, &["already_decided", "conflict", "payment_method_missing", "plan_not_on_sale", "subscription_ended"])
+}
+
+pub fn withdraw_application() -> Operation {
+    Operation::new(TAG, "Take an application back while nobody has decided")
+        .about("Its card is deleted here and at the gateway. Doing it again answers the same.")
+        .keyed()
+        .may_take::<NoFields>(serde_json::json!({}))
+        .answers::<ApplicationBody>(200, "Withdrawn.", examples::withdrawn())
+        .refuses(409, &["already_decided", "conflict"])
 }

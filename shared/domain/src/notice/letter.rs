@@ -13,7 +13,7 @@ use crate::cycle::{Attempt, Cycle, Outcome, State};
 use crate::event::Event;
 use crate::method;
 use crate::money::Money;
-use crate::onboarding::Status as Decision;
+use crate::onboarding::{Application, Status as Decision};
 use crate::refund;
 use crate::subscription::{Status, Subscription, UNPAID_DAYS};
 
@@ -30,6 +30,9 @@ pub enum Letter {
     OnHold {
         note: Option<String>,
     },
+    /// Nobody went on with the application for a month.
+    Expired,
+    Withdrawn,
     FirstPayment(Paid),
     Receipt(Paid),
     /// Paid after it had failed.
@@ -119,6 +122,8 @@ impl Letter {
             Letter::Approved => "application_approved",
             Letter::Rejected { .. } => "application_rejected",
             Letter::OnHold { .. } => "application_on_hold",
+            Letter::Expired => "application_expired",
+            Letter::Withdrawn => "application_withdrawn",
             Letter::FirstPayment(_) => "first_payment",
             Letter::Receipt(_) => "receipt",
             Letter::Recovered(_) => "recovered",
@@ -177,9 +182,9 @@ fn decided(event: &Event, rows: &Rows) -> Result<Letter, Dropped> {
         Decision::Approved => Ok(Letter::Approved),
         Decision::Rejected => Ok(Letter::Rejected { note }),
         Decision::OnHold => Ok(Letter::OnHold { note }),
-        Decision::Submitted | Decision::InReview | Decision::Expired | Decision::Withdrawn => {
-            Err(Dropped("that a review began is no news"))
-        }
+        Decision::Expired => Ok(Letter::Expired),
+        Decision::Withdrawn => Ok(Letter::Withdrawn),
+        Decision::Submitted | Decision::InReview => Err(Dropped("that a review began is no news")),
     }
 }
 
@@ -292,8 +297,8 @@ fn cancelled(event: &Event, rows: &Rows, now: Timestamp) -> Result<Letter, Dropp
     let ended = matches!(subscription.status, Status::Cancelled | Status::Terminated);
     while_(ended, "it is cancelled no more")?;
     if text(event, "from") == Some(Status::PendingActivation.as_str()) {
-        let rejected = rows.application.as_ref().is_some_and(|a| a.status == Decision::Rejected);
-        while_(!rejected, "the decision says it")?;
+        let told = |a: &Application| matches!(a.status, Decision::Rejected | Decision::Expired | Decision::Withdrawn);
+        while_(!rows.application.as_ref().is_some_and(told), "the decision says it")?;
         return Ok(Letter::Lapsed);
     }
     let end = subscription.ends_at().ok().flatten().filter(|end| *end > now);

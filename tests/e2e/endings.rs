@@ -1,0 +1,41 @@
+//! An application that ends before anybody decides, and what becomes of its card.
+
+use serde_json::json;
+
+use crate::harness::Stack;
+use crate::tables::dump;
+
+#[tokio::test]
+async fn a_withdrawn_application_is_over_and_its_card_is_deleted() {
+    let stack = Stack::new();
+    for gateway in ["toss", "stripe"] {
+        let (applicant, stranger) = (stack.apply("starter").await, stack.apply("starter").await);
+        let token = Some(applicant.token.as_str());
+        let card = match gateway {
+            "toss" => stack.register_toss(&applicant, &applicant.token, "approved").await.expect(201),
+            _ => stack.register_stripe(&applicant.token).await.expect(201),
+        };
+        let path = format!("/onboarding/requests/{}/withdraw", applicant.id);
+        assert_eq!(stack.post(&path, Some(&stranger.token), json!({})).await.problem(404), "not_found");
+        assert_eq!(stack.post(&path, Some(stack.ops().await), json!({})).await.status, 403);
+        for _ in 0..2 {
+            let body = stack.post(&path, token, json!({})).await.expect(200);
+            assert_eq!((&body["status"], &body["nextAction"]), (&json!("WITHDRAWN"), &json!("NONE")), "{body:#}");
+        }
+        assert_eq!(stack.get(&format!("/onboarding/requests/{}", applicant.id), token).await.status, 401);
+        assert_eq!(stack.approve(&applicant).await.problem(409), "already_decided");
+        let id = card["id"].as_str().unwrap();
+        stack
+            .until("the card is deleted", || async {
+                let rows = dump().await;
+                let mine = |row: &&String| row.starts_with("ops_payment_method") && row.contains(id);
+                rows.iter().find(mine).filter(|row| row.contains("DELETED")).map(|_| ())
+            })
+            .await;
+    }
+    // Nobody has been idle for a month here: the job runs and ends nobody.
+    let waiting = stack.apply("starter").await;
+    stack.invoke("ExpireApplicationsFunction").await;
+    let body = stack.get(&format!("/onboarding/requests/{}", waiting.id), Some(&waiting.token)).await.expect(200);
+    assert_eq!(body["status"], "SUBMITTED");
+}
