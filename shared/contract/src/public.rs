@@ -94,6 +94,7 @@ pub fn webhooks(paths: &mut Map<String, Value>) {
             (403, &["address_refused"]),
             (404, &["not_found"]),
             (413, &["payload_too_large"]),
+            (415, &["unsupported_media_type"]),
             (429, &["rate_limited"]),
             (500, &["asked_just_now", "internal_error"]),
             (503, &["unavailable"]),
