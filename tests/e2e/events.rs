@@ -7,7 +7,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Answer, Stack, var};
+use crate::harness::{Answer, Stack, morning_after, var};
 use crate::tables::{dump, quiet, unchanged};
 use crate::tokens::tenant_token;
 
@@ -221,6 +221,13 @@ async fn a_card_that_is_renewed_or_removed_at_the_gateway_is_seen() {
             Some(events("payment_method.suspect", &applicant.tenant).await).filter(|n| *n == 1)
         })
         .await;
+    // The next charge confirms it, and a card is asked for; no run is kept waiting.
+    let renewal = morning_after(&stack.subscription(&id).await);
+    stack.run(renewal).await;
+    assert_eq!(listed().await["status"], "INVALID");
+    let dunning = &stack.subscription(&id).await["dunning"];
+    assert!(dunning["lastDecline"].to_string().contains("payment_method_detached"), "{dunning:#}");
+    assert!(dunning["nextRetryAt"].is_null(), "{dunning:#}");
 }
 
 #[tokio::test]

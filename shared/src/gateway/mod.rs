@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::charge::{Answer, Capture, GatewayName, Heard, Lookup, Profile};
+use domain::charge::{Answer, Capture, Decline, GatewayName, Heard, Lookup, Profile};
 use domain::method::MaskedCard;
 use domain::money::Money;
 use jiff::Timestamp;
@@ -77,12 +77,19 @@ pub trait Gateway: Send + Sync {
     async fn delete_method(&self, request: &DeleteMethod<'_>) -> Result<(), GatewayError>;
 }
 
+/// Code of a decline that speaks of the card's registration: it is gone at the gateway.
+pub const CARD_GONE: &str = "payment_method_detached";
+
 /// What the answer to a *resend* proves about the attempt. A refusal (wrong key, missing contract) is about this send
 /// alone: the first one may have captured, so it stays unknown. Everything else speaks for the attempt.
 #[must_use]
 pub fn of_resend(answer: Answer) -> Answer {
     match answer {
         Answer::Refused { code } => Answer::Unknown { heard: Heard::Nothing, code: Some(code), intent: None },
+        // The card may have gone after the first send.
+        Answer::Declined(Decline { code, intent, .. }) if code == CARD_GONE => {
+            Answer::Unknown { heard: Heard::Error, code: Some(code), intent }
+        }
         Answer::Captured(_) | Answer::Declined(_) | Answer::Unknown { .. } => answer,
     }
 }

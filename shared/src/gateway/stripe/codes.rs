@@ -48,6 +48,12 @@ impl Failure {
     }
 }
 
+/// Whether a 400 says that the method was detached, which is for good (facts/stripe.md §4). It has no code of its own. A
+/// method or customer that is *missing* says nothing of the kind: with the key of another account all of them are.
+pub(super) fn is_detached(error: &Value) -> bool {
+    text(error, "message").is_some_and(|message| message.contains("may not be used again"))
+}
+
 /// The groups of facts/stripe.md §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {

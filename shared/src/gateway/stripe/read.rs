@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::json::{id, money, owned, text, whole};
 use super::super::transport::Reply;
-use super::super::{Charge, Find, IntentCancelled, OrderOf, RATE_LIMITED, Refund, RefundAnswer};
+use super::super::{CARD_GONE, Charge, Find, IntentCancelled, OrderOf, RATE_LIMITED, Refund, RefundAnswer};
 use super::codes::{self, Failure};
 
 /// What is used of a PaymentIntent, from an answer or from an event.
@@ -99,6 +99,10 @@ pub(super) fn charge(reply: &Reply, request: &Charge<'_>) -> Answer {
             // A call in the wrong state answers with the intent: perhaps it was paid meanwhile.
             Some(intent) if intent.status == "succeeded" => settled(&intent, request),
             Some(intent) => Answer::Unknown { heard: Heard::Refusal, code: code(), intent: Some(intent.id) },
+            None if reply.status == 400 && codes::is_detached(error) => {
+                let (class, code) = (DeclineClass::Hard, CARD_GONE.to_owned());
+                Answer::Declined(Decline { class, code, intent: known(), charge_id: None })
+            }
             None => unknown(Heard::Refusal, code()),
         },
         (_, _) => unknown(Heard::Error, code()),

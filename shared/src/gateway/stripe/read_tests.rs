@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::*;
+use crate::gateway::of_resend;
 
 const ORDER: &str = "01KAS9Z0000000000000000000-0-0";
 
@@ -166,6 +167,27 @@ fn other_statuses_never_say_failed() {
     }
     let html = Reply { status: 502, body: b"<html>".to_vec() };
     assert_eq!(charge(&html, &given.charge(Some("pi_1"))), unknown(Heard::Error, None, Some("pi_1")));
+}
+
+/// Two wordings of the same (facts/stripe.md §4).
+#[test]
+fn a_detached_card_is_refused_for_good_unless_it_was_charged_before() {
+    let given = given(&[]);
+    for said in [
+        "This PaymentMethod was previously used without being attached to a Customer or was detached from a Customer, and may not be used again.",
+        "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment or was detached from a Customer. It may not be used again.",
+    ] {
+        let mut body = refusal("invalid_request_error", None, None, None);
+        body["error"]["message"] = said.into();
+        let gone = Decline { class: DeclineClass::Hard, code: CARD_GONE.into(), intent: None, charge_id: None };
+        let answer = charge(&reply(400, &body), &given.charge(None));
+        assert_eq!(answer, Answer::Declined(gone));
+        assert_eq!(of_resend(answer), unknown(Heard::Error, Some(CARD_GONE), None), "the first send may have captured");
+        assert_eq!(
+            charge(&reply(404, &body), &given.charge(None)),
+            unknown(Heard::Refusal, Some("invalid_request_error"), None)
+        );
+    }
 }
 
 #[test]
