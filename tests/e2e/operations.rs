@@ -211,3 +211,36 @@ async fn a_held_run_goes_on_when_approved() {
     assert_eq!(refused.problem(409), "run_not_held");
     post(&stack, "/ops/runs/run_01ARZ3NDEKTSV4RRFFQ69G5FAV/approve", json!({})).await.problem(404);
 }
+
+#[tokio::test]
+async fn figures_follow_what_happens_and_are_operators_alone() {
+    let stack = Stack::new();
+    let ops = Some(stack.ops().await.to_owned());
+    let today = stack.now().await.to_zoned(jiff::tz::TimeZone::get("Asia/Seoul").unwrap()).date();
+    let path = format!("/ops/metrics?from={today}&to={}", today.tomorrow().unwrap());
+    let figures = || async { stack.get(&path, ops.as_deref()).await.expect(200) };
+    let before = figures().await;
+    let (applicant, _) = stack.onboard("toss", "starter").await;
+    let declined = stack.apply("starter").await;
+    stack.register_toss(&declined, &declined.token, "insufficient_funds").await.expect(201);
+    assert_eq!(stack.approve(&declined).await.expect(200)["nextAction"], "SUPPLY_CARD");
+    let more = |after: &Value, field: &str| after[field].as_i64().unwrap() - before[field].as_i64().unwrap();
+    let after = stack
+        .until("both charges are counted", || async {
+            Some(figures().await).filter(|after| more(after, "captured") >= 1 && more(after, "declined") >= 1)
+        })
+        .await;
+    assert_eq!(more(&after, "charges"), more(&after, "captured") + more(&after, "declined"));
+    let rate = after["successRate"].as_f64().unwrap();
+    assert!(rate > 0.0 && rate < 1.0, "{after:#}");
+    let codes = after["declines"].as_array().unwrap();
+    assert!(codes.iter().any(|d| d["class"] == "SOFT" && d["code"] == "REJECT_CARD_PAYMENT"), "{after:#}");
+    assert!(
+        after["mrr"].as_array().unwrap().iter().any(|m| m["currency"] == "KRW" && m["amount"].as_i64() >= Some(33_000))
+    );
+    assert!(after["active"].as_i64() >= Some(1) && after["unknownsComplete"] == true, "{after:#}");
+    let token = crate::tokens::tenant_token(&stack, &applicant.tenant).await;
+    assert_eq!(stack.get(&path, Some(&token)).await.status, 403);
+    let long = stack.get("/ops/metrics?from=2020-01-01&to=2027-01-01", ops.as_deref()).await;
+    assert_eq!(long.problem(422), "out_of_range");
+}

@@ -144,7 +144,7 @@ pub async fn charge_with(
     let begun = Instant::now();
     let moved = has_intent_elsewhere(&subscription, cycle.as_ref());
     if moved {
-        if let Released::Settled(loaded) = release(charging, context, cycle.as_ref()).await? {
+        if let Released::Settled(loaded) = Box::pin(release(charging, context, cycle.as_ref())).await? {
             return Ok(paid_meanwhile(*loaded, billable.index));
         }
         cycle = cycle.map(|c| Cycle { intent: None, ..c });
@@ -229,7 +229,8 @@ pub async fn send_and_settle(
     let report = Report { index: live.index, seq: live.seq, n: Some(live.n), answer, token: Some(live.token) };
     let now = charging.clock.now().await.max(context.now);
     let context = Context { now, actor: context.actor.clone() };
-    let after = settle_report(charging, &context, &id, &report, Some(loaded), &[]).await?;
+    // Boxed, so that a call under way does not keep room for it.
+    let after = Box::pin(settle_report(charging, &context, &id, &report, Some(loaded), &[])).await?;
     Ok(Charged { result: believed(result, &after.subscription, &report), subscription: after.subscription })
 }
 

@@ -59,21 +59,22 @@ pub(super) fn ready(share: &Share<'_>, subscription: &Subscription, now: Timesta
     }
 }
 
-/// Does what is due. Never an error: whatever fails is found again by the next pass, or parked.
+/// Does what is due. Never an error: whatever fails is found again by the next pass, or parked. What few charges come to
+/// is boxed: hundreds wait at once, and each keeps room for all it might await.
 pub(super) async fn step(charging: &Charging, item: Item, due: Due, now: Timestamp) -> Moved {
     let context = Context { now, actor: Actor::System("billing_run".to_owned()) };
     let row = item.subscription.clone();
     let result = match due {
         Due::Charge(trigger) => charged(charging, &context, item, trigger).await,
-        Due::Resolve => resolve(charging, &context, &item.subscription, RUN_PATIENCE).await.map(resolved),
+        Due::Resolve => Box::pin(resolve(charging, &context, &item.subscription, RUN_PATIENCE)).await.map(resolved),
         Due::Suspend | Due::Cancel | Due::Terminate | Due::Lapse => {
-            retire::retire(charging, &context, item.subscription, due).await.map(|()| Moved::Stepped)
+            Box::pin(retire::retire(charging, &context, item.subscription, due)).await.map(|()| Moved::Stepped)
         }
         Due::Nothing | Due::Wait(_) => Ok(Moved::Idle),
     };
     match result {
         Ok(moved) => moved,
-        Err(e) => failed(charging, &context, row, e).await,
+        Err(e) => Box::pin(failed(charging, &context, row, e)).await,
     }
 }
 
@@ -82,7 +83,7 @@ async fn charged(charging: &Charging, context: &Context, item: Item, trigger: Tr
     let method = match method {
         Method::There(method) if method.chargeable() => method,
         Method::There(_) | Method::Missing => {
-            retire::without_card(charging, context, subscription, trigger).await?;
+            Box::pin(retire::without_card(charging, context, subscription, trigger)).await?;
             return Ok(Moved::Stepped);
         }
         Method::Damaged => return Err(StoreError::Corrupt("payment method".to_owned()).into()),
@@ -90,7 +91,7 @@ async fn charged(charging: &Charging, context: &Context, item: Item, trigger: Tr
     match charge_with(charging, context, subscription.clone(), &method, trigger, RUN_PATIENCE).await {
         // This one card's row does not open: for its owner that is a card that is gone.
         Err(ChargeError::MethodUnusable) => {
-            retire::without_card(charging, context, subscription, trigger).await.map(|()| Moved::Stepped)
+            Box::pin(retire::without_card(charging, context, subscription, trigger)).await.map(|()| Moved::Stepped)
         }
         other => other.map(moved),
     }
