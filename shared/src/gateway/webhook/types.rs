@@ -1,5 +1,5 @@
-//! Every event type we know, and what it does here. The one table: parsing goes by it, `ARCHITECTURE.md` shows it, and a
-//! type that is not in it is stored and changes nothing.
+//! Every event type we know, and what it does here. The one table: parsing goes by it, and a type that
+//! is not in it is stored and changes nothing.
 
 /// What an event of a type does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
