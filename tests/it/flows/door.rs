@@ -15,7 +15,6 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use shared::config::IpAllowList;
-use shared::gateway::webhook::types;
 use shared::secrets::{SecretName, SecretValue, SecretVersions, Secrets, SecretsError};
 use shared::usecase::charge_subscription::charge;
 use shared::web::Request;
@@ -325,16 +324,4 @@ async fn signed_money_of_nobodys_is_kept_and_told_once() {
     }
     assert_eq!(porch.told("webhook.unmatched").len(), cases.len());
     assert_eq!(was_told(&porch.world, &porch.id, "payment.captured"), 1);
-}
-
-/// The page that shows what each type does names every type.
-#[test]
-fn the_map_names_every_type() {
-    let page = include_str!("../../../ARCHITECTURE.md");
-    for (name, does) in types::STRIPE.iter().chain(&types::TOSS) {
-        let family = name.rsplit_once('.').map(|(family, last)| (format!("`{family}.*`"), format!("`.{last}`")));
-        let shown = page.contains(&format!("`{name}`"));
-        let short = family.is_some_and(|(family, last)| page.contains(&family) || page.contains(&last));
-        assert!(shown || short || *does == types::Does::Stored, "{name}");
-    }
 }
