@@ -150,7 +150,7 @@ async fn notices_of_a_journey_arrive_once_also_when_its_events_are_heard_again()
     stack.run(due).await;
     expected.push("결제가 실패했습니다");
     expect_mails(&stack, &address, &expected).await;
-    stack.run(due + SignedDuration::from_hours(24)).await;
+    stack.run(due + SignedDuration::from_hours(25)).await;
     expected.push("미납 요금이 결제되었습니다");
     expect_mails(&stack, &address, &expected).await;
 

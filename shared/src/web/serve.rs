@@ -47,13 +47,19 @@ where
     run(Arc::new(move |request| handle(app, request).boxed()), false).await
 }
 
+/// `lambda_http` decodes the body and takes a byte order mark away: a sheet's goes out twice, so that one arrives.
+const BOM: char = '\u{feff}';
+
 async fn run(handler: Handler, guarded: bool) -> Result<(), Error> {
     let service = lambda_http::service_fn(move |event: lambda_http::Request| {
         let handler = Arc::clone(&handler);
         async move {
             let reply = answer(&handler, read(event), guarded).await;
-            let mut response =
-                lambda_http::Response::new(Body::Text(String::from_utf8_lossy(&reply.body).into_owned()));
+            let mut text = String::from_utf8_lossy(&reply.body).into_owned();
+            if text.starts_with(BOM) {
+                text.insert(0, BOM);
+            }
+            let mut response = lambda_http::Response::new(Body::Text(text));
             *response.status_mut() = reply.status;
             *response.headers_mut() = reply.headers;
             Ok::<_, Error>(response)
