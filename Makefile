@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events test lint openapi fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events test lint openapi fmt test-unit test-sdk test-e2e test-iam test-postman fuzz-api
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -56,6 +56,12 @@ test-e2e: ## The end-to-end suite on a stack of its own (TEST=name picks tests)
 
 test-iam: ## The end-to-end suite with the emulator enforcing each function's role
 	@$(STACK) e2e --auth $(TEST)
+
+test-postman: ## The Postman collection by Newman, on a stack of its own
+	@$(STACK) postman
+
+fuzz-api: ## At least 5,000 generated requests as every role, held against openapi.json (CASES=30 per operation and role)
+	@$(STACK) fuzz-api $(CASES)
 
 model: ## Every interleaving of the charge protocol, and without each guard (DEEP=yes for a night)
 	DEEP=$(DEEP) cargo test --package model

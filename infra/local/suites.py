@@ -33,10 +33,34 @@ def end_to_end(up, down, enforce_iam, names):
         # One after the other: they share a clock and compare whole tables.
         tools.cargo("test", "--workspace", "--test", "e2e", "--", "--test-threads=1", *names, env=settings.tool_env() | variables)
         if not names:
+            import fuzz
+            import postman
+
+            postman.run(settings, variables)
+            fuzz.fuzz(settings, variables, fuzz.SHORT)
             # Last, because it leaves rows behind: the store's own suite on the tables the template made.
             step("running the store's conformance suite on the deployed tables")
             conformance = settings.tool_env() | variables | {"CONFORMANCE": "stack"}
             tools.cargo("test", "--workspace", "--test", "it", "--", "deployed_stack", env=conformance)
+        passed = True
+    finally:
+        down(settings)
+        if passed:
+            shutil.rmtree(settings.home, ignore_errors=True)
+        else:
+            say(f"logs of the stack: {settings.home}")
+
+
+def on_a_stack(up, down, run):
+    """`run(settings, variables)` on a fresh stack with the sample journey's businesses, stopped again afterwards."""
+    parent = CHECKOUT / ".local"
+    parent.mkdir(exist_ok=True)
+    emulator_port, sandbox_port = free_ports(2)
+    home = Path(tempfile.mkdtemp(prefix="api-", dir=parent))
+    settings = Settings(home=home, stage="api", emulator_port=emulator_port, sandbox_port=sandbox_port)
+    passed = False
+    try:
+        run(settings, up(settings, with_journey=True, for_tests=True))
         passed = True
     finally:
         down(settings)
