@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events test lint openapi fmt test-unit test-sdk test-e2e test-iam test-postman fuzz-api
+.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile test lint openapi fmt test-unit test-sdk test-e2e test-iam test-postman fuzz-api
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -30,6 +30,15 @@ run-billing: ## Start a billing run and wait until it is DRAINED (AS_OF=2027-01-
 
 replay-events: ## Send the events of a day to their consumers again: DAY=2027-01-31 (UTC), STAGE=prod on AWS
 	@$(STACK) replay-events $(DAY) $(if $(STAGE),--stage $(STAGE))
+
+seal-audit: ## Seal the days of the audit log that are over, as every night does (STAGE=prod on AWS)
+	@$(STACK) seal-audit $(if $(STAGE),--stage $(STAGE))
+
+verify-audit: ## Compute the seals of the audit log again and compare: FROM=2027-01-01 TO=2027-01-31 (all without), STAGE=prod
+	@$(STACK) verify-audit $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(STAGE),--stage $(STAGE))
+
+reconcile: ## Compare a past Seoul day with what the gateways list: DAY=2027-01-31, STAGE=prod on AWS
+	@$(STACK) reconcile $(DAY) $(if $(STAGE),--stage $(STAGE))
 
 test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
 

@@ -17,7 +17,7 @@ import tools
 from client import Http
 from console import Failure, step
 from processes import Daemon
-from settings import ARTIFACTS, CHECKOUT, HERE, REGION
+from settings import ARTIFACTS, CHECKOUT, HERE, MAIL_FROM, REGION
 
 NEVER_LIVED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")  # a first deploy that failed: nothing to keep
 DEPLOYED = "deployed-fingerprint"  # kept in the emulator, so that it is lost together with what it describes
@@ -180,6 +180,15 @@ def seed_secrets(settings, secrets):
             present = None
         if present != value:
             manager.put_secret_value(SecretId=path, SecretString=value)
+
+
+def seed_mail(settings):
+    """The sender's identity, which the emulator verifies by itself."""
+    try:
+        aws(settings, "sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
 
 
 def seed_plans(settings, built):

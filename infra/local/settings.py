@@ -10,6 +10,7 @@ from console import Failure
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 REGION = "ap-northeast-2"
+MAIL_FROM = "billing@mindgarden.example"  # nobody's; mails stay in the emulator
 ARTIFACTS = "local-artifacts"  # bucket of the emulator that holds the zips
 
 # Variables of the developer's shell that would send the AWS tools somewhere else than to the emulator.
@@ -89,10 +90,16 @@ class Settings:
             "TransferAccount": "SandboxBank|000-0000-0000|MindGarden",
             "Supplier": "MindGarden|000-00-00000|Gardener|Seoul",  # a number nobody has
             "TaxIssuer": "sandbox",
+            "MailFrom": MAIL_FROM,
+            "MailIdentity": MAIL_FROM,
+            "QuietHours": "off",  # a test at night would wait for the morning
+            "PublicUrl": f"{self.emulator_url}/_aws/execute-api",
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",
             "RegistrationsPerAddress": "100000",
+            "WebhookRatePerAddress": "100",  # both gateways and every test have one address
+            "WebhookRate": "1000",
             "LogRetentionDays": "1",
         }
 

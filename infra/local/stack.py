@@ -45,7 +45,10 @@ def up(settings, with_journey, for_tests=False):
     cloud.start_emulator(settings, tools.stack_python(settings.tools))
     cloud.deploy(settings, sam)
     secrets = identity.local_secrets(settings.home / "secrets.json")
-    cloud.seed_secrets(settings, secrets)
+    # Chat messages of a laptop stay on it; the address follows the sandbox's port.
+    chat = {"chat/slack": {"url": f"{settings.sandbox_url}/__sandbox/slack"}}
+    cloud.seed_secrets(settings, secrets | chat)
+    cloud.seed_mail(settings)
     cloud.seed_plans(settings, built)
     step("secrets and plans seeded")
     where = cloud.addresses(settings)
@@ -166,20 +169,53 @@ def command_journey(settings, _arguments):
     journey.travel(variables["API_URL"], variables["SANDBOX_URL"], token, stripe)
 
 
-def command_replay_events(settings, arguments):
-    in_environment(settings)
+def _stage(settings, stage):
+    """A maker of clients, the stage and the stack's name: the local stack, or a stage deployed on AWS."""
     import boto3
+    from botocore.config import Config
 
     import cloud
-    import replay
 
-    if arguments.stage in (None, settings.stage):
+    if stage in (None, settings.stage):
         variables, _ = _running(settings)
         settings = replace(settings, emulator_port=urlsplit(variables["AWS_ENDPOINT_URL"]).port)
-        replay.replay(lambda service: cloud.aws(settings, service), settings.stage, settings.stack_name, arguments.day)
-    else:
-        session = boto3.Session(region_name=stack_settings.REGION)
-        replay.replay(session.client, arguments.stage, f"mindgarden-billing-{arguments.stage}", arguments.day)
+        return lambda service: cloud.aws(settings, service), settings.stage, settings.stack_name
+    session = boto3.Session(region_name=stack_settings.REGION)
+    # A verification may take as long as a function may run.
+    patient = Config(read_timeout=930, retries={"max_attempts": 0})
+    return lambda service: session.client(service, config=patient), stage, f"mindgarden-billing-{stage}"
+
+
+def command_replay_events(settings, arguments):
+    in_environment(settings)
+    import replay
+
+    client, stage, stack_name = _stage(settings, arguments.stage)
+    replay.replay(client, stage, stack_name, arguments.day)
+
+
+def command_seal_audit(settings, arguments):
+    in_environment(settings)
+    import audit
+
+    client, _, stack_name = _stage(settings, arguments.stage)
+    audit.seal(client, stack_name)
+
+
+def command_verify_audit(settings, arguments):
+    in_environment(settings)
+    import audit
+
+    client, _, stack_name = _stage(settings, arguments.stage)
+    audit.verify(client, stack_name, arguments.first, arguments.last)
+
+
+def command_reconcile(settings, arguments):
+    in_environment(settings)
+    import reconcile
+
+    client, _, stack_name = _stage(settings, arguments.stage)
+    reconcile.reconcile(client, stack_name, arguments.day)
 
 
 def command_e2e(settings, arguments):
@@ -284,6 +320,15 @@ def parser():
     command.add_argument("--as-of", help="the run's instant, RFC 3339, for example 2027-01-31T01:00:00Z")
     command = add("replay-events", command_replay_events, "Send the events of a day to their consumers again.")
     command.add_argument("day", help="a UTC day, YYYY-MM-DD")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("seal-audit", command_seal_audit, "Seal the days of the audit log that are over.")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("verify-audit", command_verify_audit, "Compute the seals of the audit log again and compare.")
+    command.add_argument("--from", dest="first", help="a UTC day, YYYY-MM-DD; the first one sealed when absent")
+    command.add_argument("--to", dest="last", help="a UTC day; the last one sealed when absent")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("reconcile", command_reconcile, "Compare a past day with what the gateways list, now.")
+    command.add_argument("day", help="a Seoul day that is over, YYYY-MM-DD")
     command.add_argument("--stage", help="a deployed stage instead of the local stack")
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")

@@ -95,7 +95,9 @@ def stripe_sdk(directory):
             )
             step("Stripe's SDK against the sandbox")
             env = os.environ | {"SANDBOX_URL": url}
-            done = subprocess.run([str(python), str(SDK_CHECK), url], env=env, stdin=subprocess.DEVNULL, check=False)
+            verifier = tools.target_directory() / "debug" / "verify_webhook"
+            command = [str(python), str(SDK_CHECK), url, "--own-endpoint", "--verifier", str(verifier)]
+            done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=False)
         finally:
             sandbox.stop()
     if done.returncode != 0:

@@ -54,6 +54,16 @@ pub trait Shards: Send + Sync {
     async fn send(&self, message: &ShardMessage, delay: std::time::Duration) -> Result<(), QueueUnavailable>;
 }
 
+/// Says when a message that was received comes back, if it is not taken off its queue.
+#[async_trait]
+pub trait Postpone: Send + Sync {
+    /// `receipt` names the delivery. At most some eleven hours from when it was received.
+    ///
+    /// # Errors
+    /// When the queue does not answer: the message comes back at the queue's own time.
+    async fn postpone(&self, receipt: &str, by: std::time::Duration) -> Result<(), QueueUnavailable>;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is unavailable")]
 pub struct QueueUnavailable;
@@ -93,10 +103,18 @@ pub enum DeadQueue {
     FailedCharges,
     BillingShards,
     Documents,
+    Notifications,
+    Statistics,
 }
 
 impl DeadQueue {
-    pub const ALL: [DeadQueue; 3] = [DeadQueue::FailedCharges, DeadQueue::BillingShards, DeadQueue::Documents];
+    pub const ALL: [DeadQueue; 5] = [
+        DeadQueue::FailedCharges,
+        DeadQueue::BillingShards,
+        DeadQueue::Documents,
+        DeadQueue::Notifications,
+        DeadQueue::Statistics,
+    ];
 
     /// Name of the queue its messages came from, without the stage.
     #[must_use]
@@ -105,6 +123,8 @@ impl DeadQueue {
             DeadQueue::FailedCharges => "failed-charges",
             DeadQueue::BillingShards => "billing-shards",
             DeadQueue::Documents => "documents",
+            DeadQueue::Notifications => "notifications",
+            DeadQueue::Statistics => "statistics",
         }
     }
 
@@ -160,6 +180,14 @@ pub trait DeadLetters: Send + Sync {
 pub enum Consumer {
     /// Invoices, credit notes and the ledger.
     Documents,
+    /// Mails and chat messages.
+    Notices,
+    /// Figures of days, and levels.
+    Statistics,
+}
+
+impl Consumer {
+    pub const ALL: [Consumer; 3] = [Consumer::Documents, Consumer::Notices, Consumer::Statistics];
 }
 
 /// Sends events on. No rule: what goes where is decided by whoever calls.

@@ -2,17 +2,21 @@
 //! sandbox's ledger. Needs the environment of `.local/stack.env`; `make test` brings an isolated stack up for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
+mod audit;
 mod bad_input;
 mod cancel;
 mod contract;
 mod crash;
 mod documents;
+mod events;
 mod harness;
 mod journey;
 mod months;
+mod notices;
 mod operations;
 mod refunds;
 mod schedule;
+mod settlement;
 mod tables;
 mod tenant;
 mod tokens;

@@ -47,7 +47,7 @@ async fn a_stripe_capture_arrives_signed_and_names_our_billable() {
         assert!(webhook::within_tolerance(signed_at, house.now().await));
         assert!(webhook::verify_signature(body.as_bytes(), &header, &secrets[..1]).is_err());
         let event = webhook::parse_stripe(body.as_bytes()).unwrap_or_else(|_| panic!("{body}"));
-        if matches!(event.kind, StripeKind::PaymentSucceeded) {
+        if matches!(event.kind, StripeKind::PaymentSucceeded { .. }) {
             break event;
         }
         wanted += 1;

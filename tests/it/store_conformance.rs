@@ -82,9 +82,13 @@ conformance!(
     lists::cycles_in_period_order,
     lists::plan_versions_newest_first_and_on_sale,
     lists::runs_newest_first,
+    lists::events_below_one_newest_first,
+    lists::seals_newest_first_and_marks_by_day,
     lists::limits_are_bounded,
     documents::documents_read_back_and_lie_beside_their_invoice,
     documents::what_is_final_is_never_replaced,
     documents::invoices_of_a_tenant_newest_first,
     documents::postings_of_a_month_by_day,
+    documents::settlements_of_a_day_are_kept_apart_and_change_bucket,
+    documents::books_read_back_and_a_close_is_never_replaced,
 );

@@ -1,7 +1,9 @@
 //! Conformance checks of documents and postings.
 
+use domain::charge::GatewayName;
 use domain::document::{Document, File};
-use domain::ledger::Entry;
+use domain::ledger::{Book, Close, Entry, Gate, Month, Summed, Suspense};
+use domain::settlement::{Bucket, SettlementRow};
 use shared::store::{Key, Query, Record, Store, StoreError, Write, typed};
 
 use crate::store_samples::*;
@@ -12,6 +14,7 @@ fn stored(document: &Document) -> Document {
     match &mut document {
         Document::Invoice(d) => d.version = 1,
         Document::CreditNote(d) => d.version = 1,
+        Document::DebitNote(d) => d.version = 1,
         Document::Tax(d) => d.version = 1,
         Document::Counter(d) => d.version = 1,
     }
@@ -30,7 +33,7 @@ pub async fn documents_read_back_and_lie_beside_their_invoice(store: &dyn Store)
     let keys: Vec<Key> = documents.iter().map(|d| Record::from(d.clone()).key()).collect();
     assert_eq!(typed::get_many::<Document>(store, &keys).await.unwrap(), documents.each_ref().map(stored));
     let file = typed::file(store, &invoice.id).await.unwrap().unwrap();
-    let expected = File::of(documents[..3].iter().map(stored).collect()).unwrap();
+    let expected = File::of(documents[..4].iter().map(stored).collect()).unwrap();
     assert_eq!(file, expected, "all but the counter");
     let other = crate::store_samples::invoice(&subscription_id(), 0, t(0));
     assert_eq!(typed::file(store, &other.id).await.unwrap(), None);
@@ -94,4 +97,63 @@ pub async fn postings_of_a_month_by_day(store: &dyn Store) {
     assert_eq!((found.as_slice(), next), (&expected[..], None));
     let none = Query::PostingsOf { month: format!("{year}-05") };
     assert_eq!(typed::list::<Entry>(store, &none, 10, None).await.unwrap().0, vec![]);
+}
+
+pub async fn settlements_of_a_day_are_kept_apart_and_change_bucket(store: &dyn Store) {
+    let (on, other) = (day("2026-12-01"), day("2026-12-02"));
+    let ids = [unique("a"), unique("b"), unique("c")];
+    let rows = ids.each_ref().map(|id| settlement(GatewayName::Toss, on, id));
+    let elsewhere = [settlement(GatewayName::Stripe, on, &ids[0]), settlement(GatewayName::Toss, other, &ids[0])];
+    let writes = rows.iter().rev().chain(&elsewhere).map(|row| Write::New(row.clone().into())).collect();
+    store.commit(&commit(writes, vec![])).await.unwrap();
+    let of = async |gateway, day| {
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let query = Query::SettlementsOf { gateway, day };
+            let (page, next) = typed::list::<SettlementRow>(store, &query, 2, cursor.as_deref()).await.unwrap();
+            found.extend(page.into_iter().filter(|row| ids.contains(&row.id)));
+            cursor = next;
+            if cursor.is_none() {
+                return found;
+            }
+        }
+    };
+    let stored = |row: &SettlementRow| SettlementRow { version: 1, ..row.clone() };
+    assert_eq!(of(GatewayName::Toss, on).await, rows.each_ref().map(stored), "by id");
+    assert_eq!(of(GatewayName::Stripe, on).await, [stored(&elsewhere[0])]);
+    assert_eq!(of(GatewayName::Toss, other).await, [stored(&elsewhere[1])]);
+    let mut changed = stored(&rows[0]);
+    (changed.verdict.bucket, changed.verdict.unexplained) = (Bucket::MissingInternal, None);
+    (changed.movement, changed.raw) = (None, Some("{".to_owned()));
+    store.commit(&replace(changed.clone())).await.unwrap();
+    let key = Record::from(changed.clone()).key();
+    let read = typed::get::<SettlementRow>(store, &key).await.unwrap();
+    assert_eq!(read, Some(SettlementRow { version: 2, ..changed }));
+    assert!(matches!(store.commit(&insert(rows[1].clone())).await, Err(StoreError::Conflict { .. })));
+}
+
+pub async fn books_read_back_and_a_close_is_never_replaced(store: &dyn Store) {
+    // A month of its own, as above.
+    let month = format!("{}-07", 3_000 + i16::from(rand::random::<u8>()) * 20 + i16::from(rand::random::<u8>() % 20));
+    let gate = Gate::new(month.clone()).passed(2);
+    let sums = Month { entries: 2, ..Month::default() };
+    let summed = Summed { sums: &sums, complete: true, open_questions: 0 };
+    let close = Close::of(&gate, summed, "ops", t(7)).unwrap();
+    let (gateway, amount) = (domain::charge::GatewayName::Toss, domain::money::Money::krw(-5));
+    let held = Suspense::new(unique("pay"), gateway, amount, day("2026-12-01"));
+    let (held, _) = held.release("attached", None, day("2026-12-02")).unwrap();
+    let rows = [Book::Gate(gate.clone()), Book::Close(close.clone()), Book::Suspense(held.clone())];
+    store.commit(&commit(rows.iter().map(|b| Write::New(b.clone().into())).collect(), vec![])).await.unwrap();
+    let stored = [
+        Book::Gate(Gate { version: 1, ..gate }),
+        Book::Close(Close { version: 1, ..close }),
+        Book::Suspense(Suspense { version: 1, ..held }),
+    ];
+    for (row, stored) in rows.iter().zip(stored) {
+        let key = Record::from(row.clone()).key();
+        assert_eq!(typed::get::<Book>(store, &key).await.unwrap().as_ref(), Some(&stored));
+        let replaced = store.commit(&replace(stored.clone())).await;
+        assert_eq!(matches!(replaced, Err(StoreError::Corrupt(_))), stored.is_final(), "{replaced:?}");
+        assert!(matches!(store.commit(&insert(row.clone())).await, Err(StoreError::Conflict { .. })));
+    }
 }

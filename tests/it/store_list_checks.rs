@@ -7,10 +7,11 @@ use domain::charge::GatewayName;
 use domain::cycle::Cycle;
 use domain::event::Event;
 use domain::onboarding::{self, Application};
+use domain::seal::Seal;
 use domain::subscription::{Status, Subscription, due_partitions};
 use domain::{Timestamp, plan::Plan};
 use shared::store::schema::LOG_SHARDS;
-use shared::store::{Key, Query, Record, Store, StoreError, Write, typed};
+use shared::store::{ForwardedRow, Key, LogPart, Query, Record, Store, StoreError, Write, typed};
 
 use crate::store_samples::*;
 
@@ -68,14 +69,21 @@ pub async fn two_hundred_and_fifty_rows_come_in_three_pages(store: &dyn Store) {
     assert_eq!(all(store, &query, 50).await.len(), 250);
     let page = store.query(&query, 100, None).await.unwrap();
     assert_eq!(page, store.query(&query, 100, None).await.unwrap(), "asking again changes nothing");
-    let day = t(0).to_zoned(jiff::tz::TimeZone::UTC).date();
-    let mut of_day = Vec::new();
+    let date = |at: Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = date(t(0));
+    let mut of_day = BTreeSet::new();
     for shard in 0..LOG_SHARDS {
         let page = all(store, &Query::EventsOn { day, shard }, 100).await;
         assert!(page.iter().map(Record::key).is_sorted(), "a shard is in order of ids, which is that of time");
         of_day.extend(page.iter().map(Record::key));
     }
-    assert!(found.iter().all(|event| of_day.contains(&Key::Event(event.id.clone()))), "a day has all its events");
+    for event in found {
+        assert_eq!(
+            of_day.contains(&Key::Event(event.id)),
+            date(event.at) == day,
+            "a day has its events and no other's"
+        );
+    }
 }
 
 pub async fn cursors_serve_their_own_query_only(store: &dyn Store) {
@@ -273,4 +281,62 @@ pub async fn limits_are_bounded(store: &dyn Store) {
     let query = Query::CyclesOf { subscription: id };
     assert_eq!(store.query(&query, 0, None).await.unwrap().records.len(), 1);
     assert_eq!(store.query(&query, u32::MAX, None).await.unwrap().records.len(), 100);
+}
+
+pub async fn events_below_one_newest_first(store: &dyn Store) {
+    let subject = unique("subject");
+    let mut events: Vec<Event> = (0..30).map(|n| event(&subject, t(n * 60))).collect();
+    store.commit(&commit(vec![], events.clone())).await.unwrap();
+    store.commit(&commit(vec![], vec![event(&unique("other"), t(5))])).await.unwrap();
+    events.reverse();
+    let below = |part: LogPart, below: Option<&Event>| Query::EventsBelow { part, below: below.map(|e| e.id.clone()) };
+    let ids = |records: &[Record]| records.iter().map(Record::key).collect::<Vec<_>>();
+    let keys = |events: &[Event]| events.iter().map(|e| Key::Event(e.id.clone())).collect::<Vec<_>>();
+    let of = LogPart::Subject(subject);
+    assert_eq!(ids(&all(store, &below(of.clone(), None), 7).await), keys(&events));
+    assert_eq!(ids(&all(store, &below(of.clone(), Some(&events[9])), 7).await), keys(&events[10..]), "not itself");
+    assert_eq!(all(store, &below(of.clone(), events.last()), 7).await, vec![]);
+    let (one, other) = (below(of.clone(), None), below(of, Some(&events[3])));
+    let cursor = store.query(&one, 2, None).await.unwrap().next.unwrap();
+    assert_eq!(store.query(&other, 2, Some(&cursor)).await, Err(StoreError::BadCursor));
+    let day = t(0).to_zoned(jiff::tz::TimeZone::UTC).date();
+    let mut found = 0;
+    for shard in 0..LOG_SHARDS {
+        let part = LogPart::Day(day, shard);
+        let newest = ids(&all(store, &below(part.clone(), None), 100).await);
+        let mut oldest = ids(&all(store, &Query::EventsOn { day, shard }, 100).await);
+        oldest.reverse();
+        assert_eq!(newest, oldest);
+        for event in &events {
+            let Some(at) = newest.iter().position(|key| *key == Key::Event(event.id.clone())) else { continue };
+            found += 1;
+            let rest = all(store, &below(part.clone(), Some(event)), 100).await;
+            assert_eq!(ids(&rest), newest[at + 1..]);
+        }
+    }
+    assert_eq!(found, events.len());
+}
+
+pub async fn seals_newest_first_and_marks_by_day(store: &dyn Store) {
+    // Days of its own: on a deployed stack others have been here.
+    let start = domain::Date::new(3_000 + i16::from(rand::random::<u8>()) * 20, 1, 1).unwrap();
+    let days: Vec<domain::Date> =
+        (0..3).map(|n| start + jiff::Span::new().days(i64::from(rand::random::<u8>()) * 3 + n)).collect();
+    for day in &days {
+        let marks = forwarded(*day);
+        let writes = vec![Write::New(seal(*day).into()), Write::New(marks.clone().into())];
+        store.commit(&commit(writes, vec![])).await.unwrap();
+        assert_eq!(typed::get(store, &Key::Seal(*day)).await.unwrap(), Some(Seal { version: 1, ..seal(*day) }));
+        let of_day = typed::list::<ForwardedRow>(store, &Query::ForwardedOn { day: *day }, 10, None).await.unwrap();
+        assert!(of_day.0.contains(&ForwardedRow { version: 1, ..marks }), "{of_day:?}");
+        let replaced = store.commit(&replace(Seal { version: 1, ..seal(*day) })).await;
+        assert!(matches!(replaced, Err(StoreError::Corrupt(_))), "{replaced:?}");
+        assert!(matches!(store.commit(&insert(seal(*day))).await, Err(StoreError::Conflict { .. })));
+    }
+    let listed: Vec<Key> = all(store, &Query::Seals, 2).await.iter().map(Record::key).collect();
+    let position = |day: &domain::Date| listed.iter().position(|key| *key == Key::Seal(*day)).unwrap();
+    let mut newest = days.clone();
+    newest.sort();
+    newest.reverse();
+    assert!(newest.iter().map(position).is_sorted(), "newest first");
 }

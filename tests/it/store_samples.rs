@@ -9,19 +9,24 @@ use domain::dunning::DunningCase;
 use domain::event::{Actor, Event, Fact};
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
 use domain::invoice::{
-    Buyer, Counter, CreditNote, CreditNoteId, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES, Supplier,
+    self, Buyer, Counter, CreditNote, CreditNoteId, DebitNote, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES,
+    Returned, Supplier,
 };
 use domain::ledger::{self, Entry};
 use domain::method::{self, MaskedCard, PaymentMethod, Sealed};
 use domain::money::Money;
+use domain::movement::{Fee, Kind, Movement};
 use domain::onboarding::{self, Application, CheckItem, Consents, Tenant};
 use domain::plan::{Addon, Line, Plan, PlanSnapshot};
 use domain::run::Run;
+use domain::seal::{Chain, Seal};
+use domain::settlement::{Booked, Bucket, SettlementRow, Side, Verdict, of_fact};
 use domain::subscription::{Status, Subscription};
 use domain::tax::{Rail, TaxDocument};
 use domain::{Date, Timestamp};
 use serde_json::json;
-use shared::store::{Commit, Control, IdempotencyRow, InboxRow, Record, Write};
+use shared::store::schema::LOG_SHARDS;
+use shared::store::{Commit, Control, ForwardedRow, IdempotencyRow, InboxRow, Record, Write};
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -329,11 +334,27 @@ pub fn credit_note(invoice: &Invoice, refund_id: &str) -> CreditNote {
     }
 }
 
+/// The refund of a credit note came back.
+pub fn debit_note(note: &CreditNote) -> DebitNote {
+    let back = Returned {
+        refund_id: note.refund_id.clone(),
+        amount: Money::new(note.total, note.currency),
+        vat: note.vat,
+        refunded: 0,
+        payment_id: note.payment_id.clone(),
+        code: "card_closed".into(),
+        at: t(95_000),
+    };
+    invoice::debit_note(note, &back, &Counter::new("MGD-2026".into()), t(96_000)).unwrap().0
+}
+
 /// Every kind of document about one invoice, and a counter.
-pub fn documents(invoice: &Invoice) -> [Document; 4] {
+pub fn documents(invoice: &Invoice) -> [Document; 5] {
+    let note = credit_note(invoice, &unique("rfd"));
     [
         Document::Invoice(invoice.clone()),
-        Document::CreditNote(credit_note(invoice, &unique("rfd"))),
+        Document::DebitNote(debit_note(&note)),
+        Document::CreditNote(note),
         Document::Tax(TaxDocument::of(invoice, t(5)).unwrap()),
         Document::Counter(Counter { last: 7, ..Counter::new(unique("MG-2026")) }),
     ]
@@ -341,4 +362,49 @@ pub fn documents(invoice: &Invoice) -> [Document; 4] {
 
 pub fn entry(invoice: &Invoice) -> Entry {
     ledger::invoiced(invoice).unwrap()
+}
+
+/// Marks of events of a day.
+pub fn forwarded(day: Date) -> ForwardedRow {
+    let events = vec![event("s", t(0)).id, event("s", t(1)).id];
+    ForwardedRow { day, id: unique("mark"), events, expires_at: t(86_400), version: 0 }
+}
+
+/// The seal of a day without events.
+pub fn seal(day: Date) -> Seal {
+    let heads = (0..LOG_SHARDS).map(|shard| Chain::new(day, shard).head()).collect();
+    Seal::new(day, heads, None, t(9))
+}
+
+/// A capture in a gateway's settlement, matched.
+pub fn settlement(gateway: GatewayName, on: Date, id: &str) -> SettlementRow {
+    let at = domain::calendar::seoul_midnight(on).unwrap();
+    let fee = Fee { amount: 1_234, vat: Some(112), net: 130_766, paid_out_on: Some(day("2026-12-07")) };
+    let movement = Movement {
+        id: id.to_owned(),
+        kind: Kind::Capture,
+        order_id: Some("01ARZ3NDEKTSV4RRFFQ69G5FAV-0-0-1".into()),
+        payment_id: Some("tviva20261201abc".into()),
+        charge_id: None,
+        about: None,
+        amount: Money::krw(132_000),
+        at,
+        fee: Some(fee),
+    };
+    let answers = Some(of_fact("capture", "tviva20261201abc"));
+    let verdict = Verdict { bucket: Bucket::Matched, reason: None, explained: 132_000, unexplained: Some(0), answers };
+    SettlementRow {
+        gateway,
+        day: on,
+        id: id.to_owned(),
+        side: Side::Gateway,
+        movement: Some(movement),
+        raw: None,
+        verdict,
+        booked: Booked { fee: Some(1_234), paid_out: None, disputed: false },
+        brought: false,
+        told: false,
+        answered_by: None,
+        version: 0,
+    }
 }

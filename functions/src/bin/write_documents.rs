@@ -1,7 +1,8 @@
-//! Documents (SQS `documents`): the invoice of a captured payment, the credit note of a refund, and their ledger entries.
+//! Documents (SQS `documents`): the invoice of a captured payment, the credit note of a refund, the debit note of one
+//! that came back, their ledger entries, and those of money in quarantine.
 //! A message is an event, and may come twice or out of order.
 //!
-//! May touch: writes `invoice`, `posting`, `ops_audit_log`; reads `subscription`, `subscription_cycle`, `tenant`,
+//! May touch: writes `invoice`, `posting`, `book`, `ops_audit_log`; reads `subscription`, `subscription_cycle`, `tenant`,
 //! `onboarding_request`, `ops_payment_method`, `plan`, `control`.
 use std::sync::Arc;
 

@@ -214,7 +214,64 @@ pub fn explanation() -> Value {
 pub fn ledger() -> Value {
     json!({
         "month": "2027-01", "entries": 2, "complete": true, "balanced": true, "tied": true, "untied": [], "creditNotes": [],
+        "debitNotes": [],
         "accounts": [{ "account": "REVENUE", "currency": "KRW", "debit": 0, "credit": 30_000, "net": -30_000 }],
         "invoices": [{ "currency": "KRW", "count": 1, "supply": 30_000, "vat": 3_000, "total": 33_000 }],
+    })
+}
+
+fn figures() -> Value {
+    json!({
+        "charges": 4, "captured": 3, "declined": 1, "successRate": 0.75, "recovered": 1, "unknown": 0, "absent": 0,
+        "quarantined": 0, "capturedAmounts": [{ "currency": "KRW", "amount": 99_000 }], "refundedAmounts": [],
+        "declines": [{ "class": "SOFT", "code": "REJECT_CARD_PAYMENT", "count": 1 }],
+        "subscriptions": { "activated": 1, "suspended": 0, "cancelled": 0, "terminated": 0 },
+    })
+}
+
+pub fn metrics() -> Value {
+    let mut day = figures();
+    day["date"] = "2027-01-31".into();
+    let mut metrics = figures();
+    let now = json!({
+        "from": "2027-01-01", "to": "2027-01-31", "mrr": [{ "currency": "KRW", "amount": 99_000 }], "active": 3,
+        "openDunning": 0, "unknowns": 0, "unknownsComplete": true, "oldestDue": null, "days": [day],
+    });
+    if let (Value::Object(metrics), Value::Object(now)) = (&mut metrics, now) {
+        metrics.extend(now);
+    }
+    metrics
+}
+
+pub fn event() -> Value {
+    json!({
+        "id": "evt_01KBAVXJ7MZQ8R5T2W4Y6A9C1E", "at": "2027-01-31T01:00:00Z", "type": "gateway.paused",
+        "subject": "gateway#toss", "actor": { "kind": "OPERATOR", "id": "ops" }, "reason": "Toss announced an outage",
+        "changes": {},
+    })
+}
+
+pub fn close() -> Value {
+    json!({
+        "month": "2027-01", "entries": 2, "creditNotes": [], "debitNotes": [], "closedBy": "ops",
+        "closedAt": "2027-02-02T01:00:00Z",
+        "accounts": [{ "account": "REVENUE", "currency": "KRW", "debit": 0, "credit": 30_000, "net": -30_000 }],
+        "invoices": [{ "currency": "KRW", "count": 1, "supply": 30_000, "vat": 3_000, "total": 33_000 }],
+    })
+}
+
+pub fn settlement() -> Value {
+    let sum = |count: u64, amount: i64| json!({ "count": count, "amount": amount });
+    json!({
+        "gateway": "toss", "day": "2027-01-31", "complete": true, "unexplained": sum(0, 0),
+        "totals": {
+            "matched": sum(1, 33_000), "timing": sum(0, 0), "missing-internal": sum(0, 0), "missing-gateway": sum(0, 0),
+            "amount-mismatch": sum(0, 0),
+        },
+        "rows": [{
+            "id": "tx_1", "side": "gateway", "bucket": "matched", "explained": 33_000, "unexplained": 0,
+            "kind": "CAPTURE", "paymentId": "pay_1", "amount": 33_000, "currency": "KRW", "at": "2027-01-31T01:00:00Z",
+            "fee": 1_000, "net": 32_000, "paidOutOn": "2027-02-03",
+        }],
     })
 }

@@ -118,6 +118,14 @@ impl Operation {
         self
     }
 
+    /// The same answer as a sheet.
+    pub fn sheet(mut self, status: u16) -> Operation {
+        if let Some(answer) = self.answers.get_mut(&status) {
+            answer["content"]["text/csv"] = json!({ "schema": { "type": "string" } });
+        }
+        self
+    }
+
     /// A header of an answer that was described before.
     pub fn header(mut self, status: u16, name: &str, text: &str) -> Operation {
         if let Some(answer) = self.answers.get_mut(&status) {

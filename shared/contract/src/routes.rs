@@ -48,5 +48,9 @@ pub fn describe(route: Route) -> Operation {
         Route::IssueTaxDocument => documents::issue_tax_document(),
         Route::ExplainInvoice => documents::explain_invoice(),
         Route::ShowLedger => documents::show_ledger(),
+        Route::ShowMetrics => operations::show_metrics(),
+        Route::SearchAudit => operations::search_audit(),
+        Route::CloseMonth => documents::close_month(),
+        Route::ListSettlements => documents::list_settlements(),
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{OutOfRange, seoul_midnight};
 use crate::cycle::Cycle;
 use crate::event::Fact;
+use crate::statistics::{dunning_moved, worth};
 use crate::subscription::{StartRefused, Status, Subscription};
 
 /// When a cancellation is wanted.
@@ -73,6 +74,7 @@ impl Subscription {
             .with("status", Status::Cancelled.as_str())
             .with("from", self.status.as_str())
             .with("at", at.to_string());
+        let fact = if self.status == Status::Active { worth(fact, self) } else { fact };
         let stopped = Subscription {
             status: Status::Cancelled,
             stopped_at: Some(at),
@@ -82,7 +84,7 @@ impl Subscription {
             ..self.clone()
         };
         let due_at = if stopped.live.is_some() { stopped.due_at } else { stopped.ends_at()? };
-        Ok((Subscription { due_at, ..stopped }, fact))
+        Ok((Subscription { due_at, ..stopped.clone() }, dunning_moved(fact, self, &stopped)))
     }
 
     /// What becomes of its open cycle when this subscription enters `to`: what was cancelled nobody owes; what stayed

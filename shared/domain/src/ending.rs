@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 
 use crate::event::Fact;
+use crate::statistics::{dunning_moved, worth};
 use crate::subscription::{StartRefused, Status, Subscription};
 
 impl Subscription {
@@ -23,6 +24,7 @@ impl Subscription {
     /// The same as the last decline's consequence; the caller says when it is due.
     pub(crate) fn suspended_unpaid(&self, at: Timestamp) -> (Subscription, Fact) {
         let fact = Fact::new("subscription.suspended", self.id.as_str()).with("status", Status::Suspended.as_str());
+        let fact = worth(fact, self);
         let dunning = self.dunning.as_ref().map(|case| case.tried_next(None));
         (Subscription { status: Status::Suspended, stopped_at: Some(at), dunning, ..self.clone() }, fact)
     }
@@ -37,6 +39,7 @@ impl Subscription {
         let fact = Fact::new("subscription.terminated", self.id.as_str()).with("status", Status::Terminated.as_str());
         let ended =
             Subscription { status: Status::Terminated, due_at: None, dunning: None, parked: false, ..self.clone() };
+        let fact = dunning_moved(fact, self, &ended);
         Ok((ended, fact))
     }
 

@@ -109,6 +109,16 @@ impl RequestId {
     }
 }
 
+impl EventId {
+    /// The UTC day of its time part: the day of the audit log it belongs to, whenever its commit landed.
+    #[must_use]
+    pub fn day(&self) -> jiff::civil::Date {
+        let ms = Ulid::from_string(self.ulid()).map_or(0, |ulid| ulid.timestamp_ms());
+        let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.unwrap_or(jiff::Timestamp::MAX).to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+}
+
 impl MethodId {
     /// The id of a method named by a hash, so that registering the same card token again finds the same row.
     #[must_use]

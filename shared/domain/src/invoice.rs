@@ -7,6 +7,7 @@
 
 mod explain;
 mod id;
+mod returned;
 
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,9 @@ use crate::money::{Currency, Money};
 use crate::plan::Plan;
 use crate::tax::Rail;
 
-pub use explain::{Explanation, Step, explain};
-pub use id::{CreditNoteId, InvoiceId};
+pub use explain::{Explanation, Step, explain, explain_file};
+pub use id::{CreditNoteId, DebitNoteId, InvoiceId};
+pub use returned::{DebitNote, Returned, credit_note_after_returns, debit_note, debit_series};
 
 /// The rules an invoice is computed by: prices include VAT, `vat = round(total / 11)`, refunds telescope
 /// (product.md, "Money"). Another rule is another number; what was written by an older one is explained by it.
@@ -320,9 +322,20 @@ pub fn credit_note(
     if vat.amount != refund.vat {
         return Err(differs("its VAT"));
     }
+    noted(invoice, refund, series, issued_at)
+}
+
+/// The note itself, once what the refund says was checked.
+fn noted(
+    invoice: &Invoice,
+    refund: &Refunded,
+    series: &Counter,
+    issued_at: Timestamp,
+) -> Result<(CreditNote, Counter), InvoiceError> {
     let (after, number) = series.next();
+    let id = CreditNoteId::of(&refund.refund_id).map_err(|_| InvoiceError::RefundDiffers("its id"))?;
     let note = CreditNote {
-        id: CreditNoteId::of(&refund.refund_id).map_err(|_| differs("its id"))?,
+        id,
         invoice_id: invoice.id.clone(),
         number,
         refund_id: refund.refund_id.clone(),

@@ -2,25 +2,32 @@
 //! file of its own.
 //!
 //! Invariants: the postings of an entry sum to zero, in one currency; an entry's id derives from its source, so deriving
-//! it again finds it; entries are never changed. A debit is positive, a credit negative.
+//! it again finds it; entries are never changed. A debit is positive, a credit negative. What is dated in a closed month is
+//! dated to the first day of the next open one ([`Entry::moved_to`]); its own date stays beside, and its documents keep theirs.
 //!
 //! Accounts and what moves them:
 //! | account | debit | credit |
 //! | --- | --- | --- |
 //! | receivable | invoiced | paid |
-//! | gateway clearing | captured | refunded, fee, paid out |
+//! | gateway clearing | captured, quarantined, a refund that came back | refunded, fee, paid out, disputed, released |
 //! | revenue | – | invoiced, without VAT |
-//! | VAT payable | refunded, VAT of a fee | invoiced |
-//! | refunds | refunded, without VAT | – |
+//! | VAT payable | refunded, VAT of a fee | invoiced, a refund that came back |
+//! | refunds | refunded, without VAT | came back |
+//! | suspense | released: attached or given back | quarantined |
 //! | fees | a gateway's fee, without VAT | – |
 //! | bank | paid out by a gateway | – |
+//! | disputes | taken by a gateway for a payer who disputes | given back after it |
 
+mod book;
 mod captured;
+mod disputed;
 mod fee;
 mod invoiced;
 mod paid_out;
 mod refunded;
+mod returned;
 mod summary;
+mod suspense;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -28,12 +35,16 @@ use serde::{Deserialize, Serialize};
 use crate::charge::GatewayName;
 use crate::money::Currency;
 
+pub use book::{Book, Close, ClosedAccount, ClosedDocuments, Gate, Reason, Summed, after_month, is_over};
 pub use captured::captured;
+pub use disputed::{Disputed, disputed};
 pub use fee::{Fee, fee};
 pub use invoiced::invoiced;
 pub use paid_out::{Payout, paid_out};
 pub use refunded::refunded;
+pub use returned::returned;
 pub use summary::{About as Documented, Balance, Documented as Sums, Month};
+pub use suspense::{Release, Suspense, quarantined, released};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -50,10 +61,14 @@ pub enum Account {
     /// What gateways charge us.
     Fees,
     Bank,
+    /// What gateways took because a payer disputes a payment: it comes back, or is lost.
+    Disputes,
+    /// What gateways hold and nobody could apply yet.
+    Suspense,
 }
 
 impl Account {
-    pub const ALL: [Account; 7] = [
+    pub const ALL: [Account; 9] = [
         Account::Receivable,
         Account::GatewayClearing,
         Account::Revenue,
@@ -61,6 +76,8 @@ impl Account {
         Account::Refunds,
         Account::Fees,
         Account::Bank,
+        Account::Disputes,
+        Account::Suspense,
     ];
 }
 
@@ -73,6 +90,10 @@ pub enum Source {
     Refunded,
     Fee,
     PaidOut,
+    Disputed,
+    Returned,
+    Quarantined,
+    Released,
 }
 
 impl Source {
@@ -83,6 +104,10 @@ impl Source {
             Source::Refunded => "refunded",
             Source::Fee => "fee",
             Source::PaidOut => "paid_out",
+            Source::Disputed => "disputed",
+            Source::Returned => "returned",
+            Source::Quarantined => "quarantined",
+            Source::Released => "released",
         }
     }
 }
@@ -104,6 +129,9 @@ pub struct Entry {
     pub id: String,
     /// Seoul date it is booked under.
     pub on: Date,
+    /// The date of what it is about, where its month was closed already and it is booked under a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dated: Option<Date>,
     pub source: Source,
     /// The invoice it belongs to, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +169,7 @@ fn entry(about: About<'_>, postings: &[(Account, i64)]) -> Result<Entry, LedgerE
         month: month_of(about.on),
         id: format!("{}#{}#{}", about.on, about.source.as_str(), about.of),
         on: about.on,
+        dated: None,
         source: about.source,
         invoice: about.invoice.map(str::to_owned),
         gateway: about.gateway,

@@ -4,7 +4,8 @@
 //! arguments. Amounts are integers in minor units beside a currency. Civil dates are dates in Asia/Seoul.
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
-//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`invoice`], [`tax`], [`document`], [`ledger`], [`movement`].
+//! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`seal`], [`invoice`], [`tax`], [`document`],
+//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -27,13 +28,18 @@ pub mod ledger;
 pub mod method;
 pub mod money;
 pub mod movement;
+pub mod notice;
 pub mod onboarding;
 pub mod plan;
 pub mod refund;
+pub mod reminder;
 pub mod resolve;
 pub mod rest;
 pub mod run;
+pub mod seal;
 pub mod settle;
+pub mod settlement;
+pub mod statistics;
 pub mod subscription;
 pub mod tax;
 

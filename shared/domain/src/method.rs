@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::charge::GatewayName;
+use crate::event::Fact;
 use crate::ids::{MethodId, TenantId};
 
 /// Declined attempts after which a card is not tried again within [`TRIES_DAYS`] (product.md, "Ceilings"). The card
@@ -92,6 +93,30 @@ impl PaymentMethod {
         self.chargeable() && self.declined_at.iter().filter(counts).count() < TRIES_PER_CARD
     }
 
+    /// The method with the new face its card got, and what changed; `None` when nothing did. A field the gateway does not
+    /// say stays as it is. A renewed card expires later, so a face that expires earlier is an old event. What a decline said
+    /// of the method stands until somebody registers a card.
+    #[must_use]
+    pub fn updated(&self, card: &MaskedCard) -> Option<(PaymentMethod, Fact)> {
+        let face = MaskedCard {
+            brand: card.brand.clone().or_else(|| self.card.brand.clone()),
+            last4: card.last4.clone().or_else(|| self.card.last4.clone()),
+            exp_month: card.exp_month.or(self.card.exp_month),
+            exp_year: card.exp_year.or(self.card.exp_year),
+        };
+        let expires = |card: &MaskedCard| card.exp_year.zip(card.exp_month);
+        if self.status == Status::Deleted || face == self.card || expires(&face) < expires(&self.card) {
+            return None;
+        }
+        let fact = Fact::new("payment_method.updated", self.tenant_id.as_str())
+            .with("methodId", self.id.as_str())
+            .with("brand", face.brand.clone())
+            .with("expMonth", face.exp_month)
+            .with("expYear", face.exp_year)
+            .with("numberChanged", face.last4 != self.card.last4);
+        Some((PaymentMethod { card: face, ..self.clone() }, fact))
+    }
+
     /// The method after an attempt on it that started at `started_at` was declined. Heard twice or out of order, the same.
     #[must_use]
     pub fn declined(&self, started_at: Timestamp) -> PaymentMethod {
@@ -171,6 +196,38 @@ mod tests {
         assert!(full.chargeable_at(at(30 * 24)), "the first one is thirty days ago");
         let dead = PaymentMethod { status: Status::Invalid, ..full };
         assert!(!dead.chargeable_at(at(900 * 24)));
+    }
+
+    #[test]
+    fn a_renewed_card_shows_its_new_face_and_an_old_event_does_not() {
+        let face = |last4: &str, year, month| MaskedCard {
+            brand: Some("visa".into()),
+            last4: Some(last4.into()),
+            exp_month: Some(month),
+            exp_year: Some(year),
+        };
+        let old = PaymentMethod { card: face("4242", 2026, 12), ..card() };
+        let (new, fact) = old.updated(&face("1881", 2032, 3)).unwrap();
+        assert_eq!(
+            (new.card.clone(), new.status, new.token.clone()),
+            (face("1881", 2032, 3), old.status, old.token.clone())
+        );
+        assert_eq!((fact.kind, &fact.changes["expYear"]), ("payment_method.updated", &2032.into()));
+        assert_eq!(fact.changes["numberChanged"], true);
+        assert!(!fact.changes.values().any(|v| v == "1881"), "the audit log needs no digits");
+        assert_eq!(new.updated(&face("1881", 2032, 3)), None, "said before");
+        assert_eq!(new.updated(&face("4242", 2026, 12)), None, "an older event that came later");
+        assert_eq!(new.updated(&MaskedCard::default()), None, "says nothing");
+        assert!(new.updated(&face("1881", 2032, 4)).is_some());
+        let expiry_only = MaskedCard { exp_year: Some(2033), ..MaskedCard::default() };
+        let (expiry, fact) = new.updated(&expiry_only).unwrap();
+        assert_eq!((expiry.card, fact.changes["numberChanged"].clone()), (face("1881", 2033, 3), false.into()));
+        for status in [Status::Invalid, Status::Suspect] {
+            let (after, _) = PaymentMethod { status, ..old.clone() }.updated(&face("1881", 2032, 3)).unwrap();
+            assert_eq!(after.status, status);
+        }
+        assert_eq!(PaymentMethod { status: Status::Deleted, ..old }.updated(&face("1881", 2032, 3)), None);
+        assert!(card().updated(&face("1881", 2032, 3)).is_some(), "nothing was known of when it expires");
     }
 
     proptest! {

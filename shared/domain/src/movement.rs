@@ -13,6 +13,7 @@ use crate::money::Money;
 pub const RAW_KEPT: usize = 1_500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = MovementKind))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Kind {
     Capture,
@@ -57,6 +58,9 @@ pub struct Movement {
     /// Toss paymentKey, Stripe PaymentIntent id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<String>,
+    /// Stripe's charge; Toss has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge_id: Option<String>,
     /// The gateway's id of the refund or dispute it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,

@@ -8,6 +8,26 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::OutOfRange;
 use crate::charge::{Answer, Doubt, Heard, LiveAttempt, Lookup, Profile};
+use crate::event::Fact;
+use crate::ids::SubscriptionId;
+
+/// So many looks left the outcome open, which takes most of a day: an operator is told, and again after as many more.
+const STUCK_LOOKS: u32 = 24;
+
+/// What operators are told when an attempt has been unknown for too long. `doubt` is what is remembered after this look.
+#[must_use]
+pub fn stuck(id: &SubscriptionId, live: &LiveAttempt, doubt: &Doubt) -> Option<Fact> {
+    let told = doubt.looks > 0 && doubt.looks.is_multiple_of(STUCK_LOOKS);
+    told.then(|| {
+        Fact::new("attempt.stuck", id.as_str())
+            .with("index", live.index)
+            .with("seq", live.seq)
+            .with("attempt", live.n)
+            .with("orderId", live.billable(id).order_id(live.gateway, live.n))
+            .with("gateway", live.gateway.as_str())
+            .with("since", live.started_at.to_string())
+    })
+}
 
 /// What follows from a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::cycle::{Attempt, Cycle, Outcome, State};
 use crate::dunning::DunningCase;
 use crate::event::Fact;
 use crate::ids::MethodId;
+use crate::statistics::dunning_moved;
 use crate::subscription::{Status, Subscription};
 
 /// So many attempts on one cycle came to nothing, the last refused in a way nobody knows: an operator is told, and again
@@ -137,16 +138,14 @@ fn declined(
         // The decline names the intent a further attempt may use; one it no longer names was cancelled.
         cycle.intent = decline.intent.clone();
     }
-    let mut facts = vec![
-        Fact::new("payment.declined", subscription.id.as_str())
-            .with("index", live.index)
-            .with("attempt", live.n)
-            .with("code", decline.code.as_str())
-            .with("class", class_name(decline.class)),
-    ];
+    let fact = Fact::new("payment.declined", subscription.id.as_str())
+        .with("index", live.index)
+        .with("attempt", live.n)
+        .with("code", decline.code.as_str())
+        .with("class", class_name(decline.class));
     let owed = subscription.owes_next(live.index, live.seq) && cycle.state == State::Open;
     let (after, suspended) = refused_card(subscription, live, decline, owed)?;
-    facts.extend(suspended);
+    let facts = [dunning_moved(fact, subscription, &after)].into_iter().chain(suspended).collect();
     let after = after.rested(&cycle, live.started_at)?;
     let invalid = (decline.class == DeclineClass::Hard).then(|| live.method_id.clone());
     Ok(Settlement::Apply(Box::new(Settled {
@@ -285,7 +284,9 @@ fn unknown(
     // Empty lookups from before this answer prove nothing about it.
     let doubt = Doubt { heard, empty: 0, last_empty_at: None, looks };
     let doubtful = LiveAttempt { unknown: Some(doubt), intent, ..live.clone() };
-    let fact = Fact::new("attempt.unknown", subscription.id.as_str())
+    // Counted once per attempt, however often more is heard.
+    let kind = if live.unknown.is_none() { "attempt.unknown" } else { "attempt.still_unknown" };
+    let fact = Fact::new(kind, subscription.id.as_str())
         .with("index", live.index)
         .with("attempt", live.n)
         .with("code", code.unwrap_or_default());

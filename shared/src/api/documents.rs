@@ -3,8 +3,8 @@
 use domain::calendar::Period;
 use domain::charge::GatewayName;
 use domain::document::File;
-use domain::invoice::{Buyer, CreditNote, Explanation, Invoice, InvoiceLine, PaidBy, Priced, Supplier};
-use domain::ledger::{Account, Balance, Sums};
+use domain::invoice::{Buyer, CreditNote, DebitNote, Explanation, Invoice, InvoiceLine, PaidBy, Priced, Supplier};
+use domain::ledger::{Account, Balance, Close, ClosedAccount, ClosedDocuments, Sums};
 use domain::money::Currency;
 use domain::tax::{Rail, TaxDocument, TaxKind, TaxStatus};
 use jiff::Timestamp;
@@ -54,6 +54,8 @@ pub struct InvoiceBody {
     /// Given back so far, VAT-inclusive.
     refunded: i64,
     refunds: Vec<CreditNoteBody>,
+    /// Refunds that came back after they had succeeded.
+    returns: Vec<DebitNoteBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tax_document: Option<TaxBody>,
     /// Number of the rules it was written under.
@@ -123,6 +125,43 @@ impl From<&CreditNote> for CreditNoteBody {
     }
 }
 
+/// A refund that came back: the document that takes a credit note back.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DebitNote))]
+#[serde(rename_all = "camelCase")]
+struct DebitNoteBody {
+    id: String,
+    number: String,
+    refund_id: String,
+    supply: i64,
+    vat: i64,
+    total: i64,
+    /// Given back so far under the invoice, after this one.
+    refunded: i64,
+    /// What the gateway said.
+    code: String,
+    /// Seoul date.
+    on: Date,
+    issued_at: Timestamp,
+}
+
+impl From<&DebitNote> for DebitNoteBody {
+    fn from(note: &DebitNote) -> Self {
+        DebitNoteBody {
+            id: note.id.to_string(),
+            number: note.number.clone(),
+            refund_id: note.refund_id.clone(),
+            supply: note.supply,
+            vat: note.vat,
+            total: note.total,
+            refunded: note.refunded,
+            code: note.code.clone(),
+            on: note.on,
+            issued_at: note.issued_at,
+        }
+    }
+}
+
 #[must_use]
 pub fn invoice_body(file: &File) -> InvoiceBody {
     let invoice = &file.invoice;
@@ -139,6 +178,7 @@ pub fn invoice_body(file: &File) -> InvoiceBody {
         payment: (&invoice.payment).into(),
         refunded: file.refunded(),
         refunds: file.notes.iter().map(CreditNoteBody::from).collect(),
+        returns: file.returns.iter().map(DebitNoteBody::from).collect(),
         tax_document: file.tax.as_ref().map(tax_body),
         rules: invoice.rules,
     }
@@ -294,6 +334,7 @@ pub struct LedgerBody {
     accounts: Vec<AccountBody>,
     invoices: Vec<SumsBody>,
     credit_notes: Vec<SumsBody>,
+    debit_notes: Vec<SumsBody>,
     /// Ids of entries whose document is missing or says something else.
     untied: Vec<String>,
 }
@@ -345,6 +386,53 @@ pub fn ledger_body(month: &str, summary: &Summary) -> LedgerBody {
         accounts: sums.accounts.iter().map(AccountBody::from).collect(),
         invoices: sums.invoices.iter().map(SumsBody::from).collect(),
         credit_notes: sums.credit_notes.iter().map(SumsBody::from).collect(),
+        debit_notes: sums.debit_notes.iter().map(SumsBody::from).collect(),
         untied: sums.untied.clone(),
+    }
+}
+
+/// A closed month.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = MonthClose))]
+#[serde(rename_all = "camelCase")]
+pub struct CloseBody {
+    /// `YYYY-MM`.
+    month: String,
+    entries: u64,
+    accounts: Vec<AccountBody>,
+    invoices: Vec<SumsBody>,
+    credit_notes: Vec<SumsBody>,
+    debit_notes: Vec<SumsBody>,
+    closed_by: String,
+    closed_at: Timestamp,
+}
+
+impl From<&ClosedAccount> for AccountBody {
+    fn from(sum: &ClosedAccount) -> Self {
+        let (debit, credit) = (i128::from(sum.debit), i128::from(sum.credit));
+        let net = debit.saturating_sub(credit).into();
+        AccountBody { account: sum.account, currency: sum.currency, debit: debit.into(), credit: credit.into(), net }
+    }
+}
+
+impl From<&ClosedDocuments> for SumsBody {
+    fn from(sums: &ClosedDocuments) -> Self {
+        let sum = |amount: i64| i128::from(amount).into();
+        let (supply, vat, total) = (sum(sums.supply), sum(sums.vat), sum(sums.total));
+        SumsBody { currency: sums.currency, count: sums.count, supply, vat, total }
+    }
+}
+
+#[must_use]
+pub fn close_body(close: &Close) -> CloseBody {
+    CloseBody {
+        month: close.month.clone(),
+        entries: close.entries,
+        accounts: close.accounts.iter().map(AccountBody::from).collect(),
+        invoices: close.invoices.iter().map(SumsBody::from).collect(),
+        credit_notes: close.credit_notes.iter().map(SumsBody::from).collect(),
+        debit_notes: close.debit_notes.iter().map(SumsBody::from).collect(),
+        closed_by: close.closed_by.clone(),
+        closed_at: close.closed_at,
     }
 }

@@ -4,11 +4,14 @@
 //! Invariants: no token, key or ciphertext of a gateway has a field here; amounts are integer minor units beside one
 //! currency; a field without a value is left out, never null. With the feature `openapi` each body also says its schema.
 
+pub mod audit;
 mod cycles;
 pub mod documents;
+pub mod metrics;
 pub mod operations;
 pub mod refunds;
 pub mod requests;
+pub mod settlements;
 
 use domain::calendar::{Period, seoul_midnight};
 use domain::charge::DeclineClass;

@@ -50,10 +50,14 @@ pub enum Route {
     IssueTaxDocument,
     ExplainInvoice,
     ShowLedger,
+    ShowMetrics,
+    SearchAudit,
+    CloseMonth,
+    ListSettlements,
 }
 
 impl Route {
-    pub const ALL: [Route; 32] = [
+    pub const ALL: [Route; 36] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -86,6 +90,10 @@ impl Route {
         Route::IssueTaxDocument,
         Route::ExplainInvoice,
         Route::ShowLedger,
+        Route::ShowMetrics,
+        Route::SearchAudit,
+        Route::CloseMonth,
+        Route::ListSettlements,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -127,6 +135,10 @@ impl Route {
             Route::IssueTaxDocument => (Method::POST, "/api/v1/billing/invoices/{id}/issue", FINANCE),
             Route::ExplainInvoice => (Method::GET, "/api/v1/billing/invoices/{id}/explain", TENANT_OR_OPS),
             Route::ShowLedger => (Method::GET, "/api/v1/ops/ledger", OPS),
+            Route::ShowMetrics => (Method::GET, "/api/v1/ops/metrics", OPS),
+            Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
+            Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
+            Route::ListSettlements => (Method::GET, "/api/v1/ops/settlements", OPS),
         }
     }
 
@@ -176,7 +188,10 @@ mod tests {
     fn viewers_read_and_never_change_and_finance_changes_money_only() {
         for route in Route::ALL {
             let reads = route.method() == Method::GET;
-            let money = matches!(route, Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund);
+            let money = matches!(
+                route,
+                Route::IssueTaxDocument | Route::RefundPayment | Route::ApproveRefund | Route::CloseMonth
+            );
             assert!(reads || !route.permits(Role::OpsViewer), "{route:?}");
             assert!(reads || money == route.permits(Role::OpsFinance), "{route:?}");
         }

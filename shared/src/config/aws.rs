@@ -58,6 +58,16 @@ impl Aws {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
+    /// What signs calls to the mail service.
+    pub(super) fn ses(&self, wall: super::Wall) -> crate::notices::SesAccess {
+        crate::notices::SesAccess {
+            region: self.region.clone(),
+            credentials: self.credentials.clone(),
+            endpoint: self.endpoint.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+            wall,
+        }
+    }
+
     pub(super) fn sqs(&self) -> aws_sdk_sqs::Client {
         let mut config = aws_sdk_sqs::config::Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())

@@ -6,6 +6,8 @@
 
 mod aws;
 mod clock;
+mod notices;
+pub mod published_ips;
 mod settings;
 
 use std::sync::{Arc, OnceLock};
@@ -21,17 +23,19 @@ use crate::auth::Tokens;
 use crate::auth::log_in::LogIn;
 use crate::crypto::AesVault;
 use crate::gateway::sandbox_clock::{self, ClockNotSet};
+use crate::gateway::statements::Accounts;
 use crate::gateway::stripe::Stripe;
 use crate::gateway::toss::Toss;
 use crate::gateway::{ApiKeys, Gateways, transport};
-use crate::jobs::{Source, SqsDeadLetters, SqsHints, SqsOutbox, SqsShards};
-use crate::ports::{Clock, DeadLetters, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
+use crate::jobs::{OutboxQueues, Source, SqsDeadLetters, SqsHints, SqsOutbox, SqsShards};
+use crate::ports::{Clock, DeadLetters, DeadQueue, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
 use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
 use crate::store::{DynamoStore, Store};
 use crate::tax_sandbox::TaxSandbox;
 use crate::usecase::Charging;
 use crate::usecase::allowance::Unpaced;
+use crate::web::webhook::Ticks;
 
 /// The wall clock, in milliseconds; read by `functions` only and passed in.
 pub type Wall = fn() -> Timestamp;
@@ -84,6 +88,13 @@ impl Env {
             sqs: OnceLock::new(),
             http: OnceLock::new(),
         })
+    }
+
+    /// Time since now, by a clock that never goes back.
+    #[must_use]
+    pub fn ticks(&self) -> Ticks {
+        let start = Instant::now();
+        Arc::new(move || start.elapsed())
     }
 
     #[must_use]
@@ -143,7 +154,13 @@ impl Env {
     pub fn outbox(&self) -> Result<Arc<dyn Outbox>, ConfigError> {
         let unreadable = self.settings.unreadable_events_url.clone();
         let unreadable = unreadable.ok_or(ConfigError::new("UNREADABLE_EVENTS_URL", "is missing"))?;
-        Ok(Arc::new(SqsOutbox::new(self.sqs(), self.settings.documents_queue_url.clone(), unreadable)))
+        let queues = OutboxQueues {
+            documents: self.settings.documents_queue_url.clone(),
+            notices: self.settings.notifications_queue_url.clone(),
+            statistics: self.settings.statistics_queue_url.clone(),
+            unreadable,
+        };
+        Ok(Arc::new(SqsOutbox::new(self.sqs(), queues)))
     }
 
     /// Who sells.
@@ -164,11 +181,15 @@ impl Env {
     #[must_use]
     pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         let source = |url: &str, dead: &str| Source { url: url.to_owned(), dead_letters_url: dead.to_owned() };
-        let s = &self.settings;
-        let failed_charges = source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url);
-        let billing_shards = source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url);
-        let documents = source(&s.documents_queue_url, &s.documents_dead_letters_url);
-        Arc::new(SqsDeadLetters::new(self.sqs(), failed_charges, billing_shards, documents))
+        let s = self.settings.clone();
+        let source_of = move |queue| match queue {
+            DeadQueue::FailedCharges => source(&s.failed_charges_queue_url, &s.failed_charges_dead_letters_url),
+            DeadQueue::BillingShards => source(&s.billing_shards_queue_url, &s.billing_shards_dead_letters_url),
+            DeadQueue::Documents => source(&s.documents_queue_url, &s.documents_dead_letters_url),
+            DeadQueue::Notifications => source(&s.notifications_queue_url, &s.notifications_dead_letters_url),
+            DeadQueue::Statistics => source(&s.statistics_queue_url, &s.statistics_dead_letters_url),
+        };
+        Arc::new(SqsDeadLetters::new(self.sqs(), source_of))
     }
 
     /// Both gateways, over one HTTP client.
@@ -176,11 +197,25 @@ impl Env {
     /// # Errors
     /// When the TLS backend cannot start.
     pub fn gateways(&self) -> Result<Gateways, ConfigError> {
+        let (toss, stripe) = self.adapters()?;
+        Ok(Gateways { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+    }
+
+    /// What both gateways say of our accounts there.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn accounts(&self) -> Result<Accounts, ConfigError> {
+        let (toss, stripe) = self.adapters()?;
+        Ok(Accounts { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+    }
+
+    fn adapters(&self) -> Result<(Toss, Stripe), ConfigError> {
         let keys = |name| Arc::new(GatewayKeys::new(self.secrets(), name)) as Arc<dyn ApiKeys>;
         let (http, settings) = (self.http()?, &self.settings);
         let toss = Toss::new(http.clone(), settings.toss_api_base.as_str(), keys(SecretName::Toss));
         let stripe = Stripe::new(http, settings.stripe_api_base.as_str(), keys(SecretName::Stripe));
-        Ok(Gateways { toss: Arc::new(toss), stripe: Arc::new(stripe) })
+        Ok((toss, stripe))
     }
 
     /// What moves money: the template's charge set.

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use domain::calendar::ChargeWindow;
 use domain::invoice::Supplier;
+use domain::notice::QuietHours;
+
+use super::published_ips;
 
 /// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
 /// `main` prints errors with `Debug`.
@@ -89,6 +92,9 @@ pub struct Settings {
     pub toss_rate: u32,
     pub stripe_rate: u32,
     pub webhook_allowed_ips: IpAllowList,
+    /// Gateway events one process takes in a second, from one address and from everybody.
+    pub webhook_rate_per_address: u32,
+    pub webhook_rate: u32,
     /// Card registrations one address may make in a day.
     pub registrations_per_address: u64,
     /// Where tenants pay by transfer; none when transfers are not taken.
@@ -99,10 +105,24 @@ pub struct Settings {
     pub billing_shards_dead_letters_url: String,
     pub documents_queue_url: String,
     pub documents_dead_letters_url: String,
+    pub notifications_queue_url: String,
+    pub notifications_dead_letters_url: String,
+    pub statistics_queue_url: String,
+    pub statistics_dead_letters_url: String,
     /// Where keys of events go that do not read; only the forwarder has it.
     pub unreadable_events_url: Option<String>,
     /// Who sells; only what writes documents has it.
     pub supplier: Option<Supplier>,
+    /// Whose address mails come from; none when none are sent. The rest of this block is what only the notifier has.
+    pub mail_from: Option<String>,
+    /// Whether there is a chat of operators.
+    pub operator_chat: bool,
+    /// Local hours in which customers are left alone; none when there are no such.
+    pub quiet_hours: Option<QuietHours>,
+    /// Base of `/api/v1` as people reach it.
+    pub public_url: Option<String>,
+    /// Where tenants look after their cards; none when they are asked to reply instead.
+    pub portal_url: Option<String>,
     /// Whether tax documents are issued by the sandbox; nobody issues them otherwise.
     pub tax_sandbox: bool,
 }
@@ -138,6 +158,8 @@ impl Settings {
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
+            webhook_rate_per_address: number(read, "WEBHOOK_RATE_PER_ADDRESS", 1_000_000)?,
+            webhook_rate: number(read, "WEBHOOK_RATE", 1_000_000)?,
             transfer_account: transfer_account(&present(read, "TRANSFER_ACCOUNT")?)?,
             failed_charges_queue_url: required(read, "FAILED_CHARGES_QUEUE_URL")?,
             billing_shards_queue_url: required(read, "BILLING_SHARDS_QUEUE_URL")?,
@@ -145,6 +167,15 @@ impl Settings {
             billing_shards_dead_letters_url: required(read, "BILLING_SHARDS_DEAD_LETTERS_URL")?,
             documents_queue_url: required(read, "DOCUMENTS_QUEUE_URL")?,
             documents_dead_letters_url: required(read, "DOCUMENTS_DEAD_LETTERS_URL")?,
+            notifications_queue_url: required(read, "NOTIFICATIONS_QUEUE_URL")?,
+            notifications_dead_letters_url: required(read, "NOTIFICATIONS_DEAD_LETTERS_URL")?,
+            statistics_queue_url: required(read, "STATISTICS_QUEUE_URL")?,
+            statistics_dead_letters_url: required(read, "STATISTICS_DEAD_LETTERS_URL")?,
+            mail_from: mail_from(read)?,
+            operator_chat: operator_chat(read)?,
+            quiet_hours: quiet_hours(read)?,
+            public_url: optional_url(read, "PUBLIC_URL", prod)?,
+            portal_url: optional_url(read, "PORTAL_URL", prod)?,
             unreadable_events_url: read("UNREADABLE_EVENTS_URL").filter(|url| !url.is_empty()),
             supplier: read("SUPPLIER").map(|text| supplier(&text)).transpose()?,
             tax_sandbox: tax_sandbox(read, prod)?,
@@ -161,6 +192,37 @@ fn base_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<String, Co
             Ok(url.trim_end_matches('/').to_owned())
         }
         _ => Err(ConfigError::new(name, "must be a base URL (https in prod)")),
+    }
+}
+
+fn optional_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<Option<String>, ConfigError> {
+    read(name).filter(|url| !url.is_empty()).map(|_| base_url(read, name, prod)).transpose()
+}
+
+fn mail_from(read: Read<'_>) -> Result<Option<String>, ConfigError> {
+    match read("MAIL_FROM").filter(|address| !address.is_empty()) {
+        Some(address) if !domain::contact::is_email(&address) => {
+            Err(ConfigError::new("MAIL_FROM", "must be an e-mail address, or empty"))
+        }
+        address => Ok(address),
+    }
+}
+
+fn operator_chat(read: Read<'_>) -> Result<bool, ConfigError> {
+    match read("OPERATOR_CHAT").as_deref() {
+        None | Some("none") => Ok(false),
+        Some("slack") => Ok(true),
+        Some(_) => Err(ConfigError::new("OPERATOR_CHAT", "must be slack or none")),
+    }
+}
+
+fn quiet_hours(read: Read<'_>) -> Result<Option<QuietHours>, ConfigError> {
+    match read("QUIET_HOURS").as_deref() {
+        None | Some("off") => Ok(None),
+        Some(hours) => {
+            let wrong = ConfigError::new("QUIET_HOURS", "must be like 21:00-08:00, or off");
+            QuietHours::parse(hours).map(Some).ok_or(wrong)
+        }
     }
 }
 
@@ -225,18 +287,20 @@ fn approval_limit(text: &str) -> Result<Option<i64>, ConfigError> {
 }
 
 fn addresses(text: &str) -> Result<IpAllowList, ConfigError> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let addresses: Result<Vec<IpAddr>, _> = parts.map(str::parse).collect();
-    let addresses =
-        addresses.map_err(|_| ConfigError::new("WEBHOOK_ALLOWED_IPS", "must be addresses, comma-separated"))?;
-    Ok(IpAllowList(addresses.into_iter().map(|ip| ip.to_canonical()).collect()))
+    let mut allowed = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let one = || part.parse().ok().map(|ip: IpAddr| vec![ip.to_canonical()]);
+        let wrong = ConfigError::new("WEBHOOK_ALLOWED_IPS", "must be addresses, toss, stripe or published, by comma");
+        allowed.extend(published_ips::named(part).or_else(one).ok_or(wrong)?);
+    }
+    Ok(IpAllowList(allowed))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LOCAL: [(&str, &str); 20] = [
+    const LOCAL: [(&str, &str); 26] = [
         ("STAGE", "local"),
         ("TOSS_API_BASE", "http://127.0.0.1:4570/"),
         ("STRIPE_API_BASE", "http://127.0.0.1:4570"),
@@ -250,6 +314,8 @@ mod tests {
         ("TOSS_RATE", "5"),
         ("STRIPE_RATE", "25"),
         ("WEBHOOK_ALLOWED_IPS", ""),
+        ("WEBHOOK_RATE_PER_ADDRESS", "50"),
+        ("WEBHOOK_RATE", "200"),
         ("REGISTRATIONS_PER_ADDRESS", "20"),
         ("FAILED_CHARGES_QUEUE_URL", "http://q/failed-charges"),
         ("BILLING_SHARDS_QUEUE_URL", "http://q/billing-shards"),
@@ -257,6 +323,10 @@ mod tests {
         ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://q/billing-shards-dlq"),
         ("DOCUMENTS_QUEUE_URL", "http://q/documents"),
         ("DOCUMENTS_DEAD_LETTERS_URL", "http://q/documents-dlq"),
+        ("NOTIFICATIONS_QUEUE_URL", "http://q/notifications"),
+        ("NOTIFICATIONS_DEAD_LETTERS_URL", "http://q/notifications-dlq"),
+        ("STATISTICS_QUEUE_URL", "http://q/statistics"),
+        ("STATISTICS_DEAD_LETTERS_URL", "http://q/statistics-dlq"),
     ];
 
     fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, ConfigError> {
@@ -303,10 +373,18 @@ mod tests {
             ("TRANSFER_ACCOUNT", "Bank||Holder"),
             ("TOSS_RATE", "2.5"),
             ("WEBHOOK_ALLOWED_IPS", "10.0.0.0/8"),
+            ("WEBHOOK_ALLOWED_IPS", "toss,everybody"),
+            ("WEBHOOK_RATE_PER_ADDRESS", "0"),
+            ("WEBHOOK_RATE", "1e3"),
             ("SUPPLIER", "Name|120-81-47521|Somebody"),
             ("SUPPLIER", "Name|120-81-47522|Somebody|Seoul"),
             ("SUPPLIER", "Name|120-81-47521||Seoul"),
             ("TAX_ISSUER", "somebody"),
+            ("MAIL_FROM", "MindGarden <a@b.kr>"),
+            ("OPERATOR_CHAT", "carrier pigeon"),
+            ("QUIET_HOURS", "21-8"),
+            ("PUBLIC_URL", "api.example.kr"),
+            ("PORTAL_URL", "javascript:x"),
         ] {
             let shown = format!("{:?}", read(&[(name, Some(value))]).unwrap_err());
             assert!(shown.starts_with(&format!("configuration: {name} ")) && !shown.contains(value), "{shown}");
@@ -357,5 +435,16 @@ mod tests {
         let list = settings.webhook_allowed_ips;
         assert!(list.allows("13.124.18.147") && list.allows("2001:db8::1") && list.allows("::ffff:13.124.18.147"));
         assert!(!list.allows("13.124.18.148") && !list.allows("") && !list.allows("x"));
+    }
+
+    #[test]
+    fn an_allow_list_may_name_what_the_gateways_publish() {
+        let list = |text| read(&[("WEBHOOK_ALLOWED_IPS", Some(text))]).unwrap().webhook_allowed_ips;
+        let (toss, stripe, other) = ("115.92.221.122", "3.18.12.63", "198.51.100.7");
+        let of = |text| [toss, stripe, other].map(|ip| list(text).allows(ip));
+        assert_eq!(of("published"), [true, true, false]);
+        assert_eq!(of("toss"), [true, false, false]);
+        assert_eq!(of(" stripe, 198.51.100.7 "), [false, true, true]);
+        assert_eq!(of(""), [true, true, true]);
     }
 }

@@ -233,6 +233,9 @@ pub struct OfPayment<'a> {
     pub payment_id: Option<&'a str>,
     /// Stripe charge id.
     pub charge_id: Option<&'a str>,
+    /// What an unsigned event claims to be the payment's secret. A payment that has another one is
+    /// [`OrderOf::Forged`]: whoever sent the event has not seen it.
+    pub secret: Option<&'a SecretString>,
 }
 
 /// Which order of ours a payment was made for.
@@ -244,6 +247,8 @@ pub enum OrderOf {
     },
     /// The gateway knows the payment, or does not, and it is none of ours.
     Foreign,
+    /// The payment's secret is another one than was claimed.
+    Forged,
     /// The question failed; says nothing.
     Failed,
 }

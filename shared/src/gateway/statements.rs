@@ -3,6 +3,8 @@
 //! Contract: pages in the gateway's order until there is no `after`; every row comes back, readable or not; nothing is
 //! changed by asking.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::Date;
 use domain::charge::GatewayName;
@@ -42,6 +44,23 @@ pub trait Statements: Send + Sync {
     /// # Errors
     /// As [`GatewayError`] says; asking again is safe.
     async fn settled(&self, day: Date, after: Option<&str>) -> Result<Statement, GatewayError>;
+}
+
+/// The accounts a function may read, by gateway.
+#[derive(Clone)]
+pub struct Accounts {
+    pub toss: Arc<dyn Statements>,
+    pub stripe: Arc<dyn Statements>,
+}
+
+impl Accounts {
+    #[must_use]
+    pub fn get(&self, name: GatewayName) -> &dyn Statements {
+        match name {
+            GatewayName::Toss => self.toss.as_ref(),
+            GatewayName::Stripe => self.stripe.as_ref(),
+        }
+    }
 }
 
 /// A row nobody could read, as it came.

@@ -5,10 +5,10 @@
 //! Signature and time are separate steps because the signature needs no clock, and the clock may cost a store read.
 
 mod stripe;
+pub mod types;
 
 pub use stripe::{About, StripeEvent, StripeKind, parse_stripe};
 
-use domain::charge::Billable;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +17,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::json::{owned, text};
+use types::Does;
 
 /// How far a signature's time may be from ours, on either side.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(300);
@@ -90,7 +91,8 @@ pub enum TossHint {
     PaymentChanged {
         order_id: String,
         payment_key: Option<String>,
-        billable: Option<(Billable, Option<u32>)>,
+        /// What it claims to be the payment's own secret, which the gateway shows to nobody else.
+        secret: Option<SecretString>,
         /// It says that money was given back.
         cancelled: bool,
     },
@@ -103,7 +105,8 @@ pub enum TossHint {
     },
     /// Stored, answered, nothing else.
     Other {
-        event_type: String,
+        /// One of the listed types, or [`types::UNLISTED`]: never a name of the sender's own.
+        event_type: &'static str,
     },
 }
 
@@ -116,30 +119,29 @@ pub fn parse_toss(raw: &[u8]) -> Result<TossHint, Unreadable> {
     if !body.is_object() {
         return Err(Unreadable);
     }
-    let event_type = text(&body, "eventType").unwrap_or("none");
+    let (event_type, does) = types::toss(text(&body, "eventType"));
     let data = body.get("data").unwrap_or(&Value::Null);
-    let hint = match event_type {
-        "PAYMENT_STATUS_CHANGED" => order_id(data).map(|order_id| TossHint::PaymentChanged {
-            billable: Billable::parse_order_id(&order_id),
-            order_id,
-            payment_key: payment_key(data),
-            cancelled: matches!(text(data, "status"), Some("CANCELED" | "PARTIAL_CANCELED")),
-        }),
-        "CANCEL_STATUS_CHANGED" => match order_id(data) {
-            Some(order_id) => Some(TossHint::PaymentChanged {
-                billable: Billable::parse_order_id(&order_id),
-                order_id,
-                payment_key: payment_key(data),
-                cancelled: true,
-            }),
+    let changed = |order_id, cancelled| TossHint::PaymentChanged {
+        order_id,
+        payment_key: payment_key(data),
+        secret: owned(data, "secret").filter(|secret| secret.len() <= 200).map(SecretString::from),
+        cancelled,
+    };
+    let hint = match does {
+        Does::Payment => {
+            let cancelled = matches!(text(data, "status"), Some("CANCELED" | "PARTIAL_CANCELED"));
+            order_id(data).map(|order_id| changed(order_id, cancelled))
+        }
+        Does::Refunded => match order_id(data) {
+            Some(order_id) => Some(changed(order_id, true)),
             None => payment_key(data).map(|payment_key| TossHint::CancelChanged { payment_key }),
         },
-        "BILLING_DELETED" => owned(data, "billingKey")
+        Does::MethodRemoved => owned(data, "billingKey")
             .filter(|key| key.len() <= 200)
             .map(|key| TossHint::BillingDeleted { billing_key: SecretString::from(key) }),
         _ => None,
     };
-    Ok(hint.unwrap_or_else(|| TossHint::Other { event_type: event_type.chars().take(64).collect() }))
+    Ok(hint.unwrap_or(TossHint::Other { event_type }))
 }
 
 fn payment_key(data: &Value) -> Option<String> {
@@ -235,12 +237,11 @@ mod tests {
         let order = "01KAS9Z0000000000000000000-3-0-2";
         let body = json!({"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "2026-11-23T09:00:00.65327",
             "data": {"paymentKey": "tviva1", "orderId": order, "status": "DONE", "new": {}}});
-        let Ok(TossHint::PaymentChanged { order_id, payment_key, billable, .. }) = parse(body) else {
-            panic!("changed")
-        };
-        assert_eq!((order_id.as_str(), payment_key.as_deref()), (order, Some("tviva1")));
-        let (billable, n) = billable.unwrap();
-        assert_eq!((billable.index, billable.seq, n), (3, 0, Some(2)));
+        let Ok(TossHint::PaymentChanged { order_id, payment_key, secret, .. }) = parse(body) else { panic!("changed") };
+        assert_eq!((order_id.as_str(), payment_key.as_deref(), secret.is_none()), (order, Some("tviva1"), true));
+        let body = json!({"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": order, "secret": "ps_1"}});
+        let Ok(TossHint::PaymentChanged { secret: Some(secret), .. }) = parse(body) else { panic!("a secret") };
+        assert_eq!(secret.expose_secret(), "ps_1");
         let body = json!({"eventType": "BILLING_DELETED", "data": {"billingKey": "Qm9v=", "reason": null}});
         let Ok(TossHint::BillingDeleted { billing_key }) = parse(body) else { panic!("deleted") };
         assert_eq!(billing_key.expose_secret(), "Qm9v=");
@@ -250,7 +251,8 @@ mod tests {
     fn other_toss_bodies_are_no_hint() {
         for (body, named) in [
             (json!({"eventType": "METHOD_UPDATED", "data": {}}), "METHOD_UPDATED"),
-            (json!({"secret": "ps_1", "status": "DONE", "orderId": "va_123456"}), "none"),
+            (json!({"secret": "ps_1", "status": "DONE", "orderId": "va_123456"}), types::UNTYPED),
+            (json!({"eventType": "x".repeat(99), "data": {}}), types::UNLISTED),
             (json!({"eventType": "BILLING_DELETED", "data": {"billingKey": "k".repeat(201)}}), "BILLING_DELETED"),
             (json!({"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": "a/../b"}}), "PAYMENT_STATUS_CHANGED"),
             (json!({"eventType": "PAYMENT_STATUS_CHANGED"}), "PAYMENT_STATUS_CHANGED"),

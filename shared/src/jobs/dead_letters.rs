@@ -22,23 +22,14 @@ pub struct Source {
 
 pub struct SqsDeadLetters {
     client: Client,
-    failed_charges: Source,
-    billing_shards: Source,
-    documents: Source,
+    source: Box<dyn Fn(DeadQueue) -> Source + Send + Sync>,
 }
 
 impl SqsDeadLetters {
+    /// `source` says where each queue is.
     #[must_use]
-    pub fn new(client: Client, failed_charges: Source, billing_shards: Source, documents: Source) -> SqsDeadLetters {
-        SqsDeadLetters { client, failed_charges, billing_shards, documents }
-    }
-
-    fn source(&self, queue: DeadQueue) -> &Source {
-        match queue {
-            DeadQueue::FailedCharges => &self.failed_charges,
-            DeadQueue::BillingShards => &self.billing_shards,
-            DeadQueue::Documents => &self.documents,
-        }
+    pub fn new(client: Client, source: impl Fn(DeadQueue) -> Source + Send + Sync + 'static) -> SqsDeadLetters {
+        SqsDeadLetters { client, source: Box::new(source) }
     }
 }
 
@@ -46,7 +37,7 @@ impl SqsDeadLetters {
 impl DeadLetters for SqsDeadLetters {
     async fn count(&self, queue: DeadQueue) -> Result<u64, QueueUnavailable> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
-        let request = self.client.get_queue_attributes().queue_url(&self.source(queue).dead_letters_url);
+        let request = self.client.get_queue_attributes().queue_url((self.source)(queue).dead_letters_url);
         let answer = request.attribute_names(name.clone()).send().await.map_err(|e| away("count", e.code()))?;
         let count = answer.attributes.as_ref().and_then(|all| all.get(&name)).and_then(|n| n.parse().ok());
         count.ok_or(QueueUnavailable)
@@ -54,7 +45,7 @@ impl DeadLetters for SqsDeadLetters {
 
     async fn receive(&self, queue: DeadQueue, hidden: Duration) -> Result<Vec<DeadLetter>, QueueUnavailable> {
         let seconds = i32::try_from(hidden.as_secs()).unwrap_or(0);
-        let request = self.client.receive_message().queue_url(&self.source(queue).dead_letters_url);
+        let request = self.client.receive_message().queue_url((self.source)(queue).dead_letters_url);
         let request = request.max_number_of_messages(BATCH).visibility_timeout(seconds).wait_time_seconds(0);
         let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer = request.send().await.map_err(|e| away("receive", e.code()))?;
@@ -62,19 +53,19 @@ impl DeadLetters for SqsDeadLetters {
     }
 
     async fn give_back(&self, queue: DeadQueue, letter: &DeadLetter) {
-        let request = self.client.change_message_visibility().queue_url(&self.source(queue).dead_letters_url);
+        let request = self.client.change_message_visibility().queue_url((self.source)(queue).dead_letters_url);
         if let Err(e) = request.receipt_handle(&letter.receipt).visibility_timeout(0).send().await {
             away("give back", e.code());
         }
     }
 
     async fn send_again(&self, queue: DeadQueue, letter: &DeadLetter) -> Result<(), QueueUnavailable> {
-        let request = self.client.send_message().queue_url(&self.source(queue).url).message_body(&letter.body);
+        let request = self.client.send_message().queue_url((self.source)(queue).url).message_body(&letter.body);
         request.send().await.map(|_| ()).map_err(|e| away("send again", e.code()))
     }
 
     async fn delete(&self, queue: DeadQueue, letter: &DeadLetter) -> Result<(), QueueUnavailable> {
-        let request = self.client.delete_message().queue_url(&self.source(queue).dead_letters_url);
+        let request = self.client.delete_message().queue_url((self.source)(queue).dead_letters_url);
         request.receipt_handle(&letter.receipt).send().await.map(|_| ()).map_err(|e| away("delete", e.code()))
     }
 }

@@ -13,9 +13,9 @@ mod sqs;
 mod stream;
 
 pub use dead_letters::{Source, SqsDeadLetters};
-pub use outbox::SqsOutbox;
-pub use queue::{SqsHints, SqsShards};
+pub use outbox::{OutboxQueues, SqsOutbox};
+pub use queue::{SqsHints, SqsPostpone, SqsShards};
 pub use runtime::{Invocation, JobError, serve_event};
 pub use schedule::serve_schedule;
-pub use sqs::{Delivery, serve_sqs};
+pub use sqs::{Delivery, NotYet, serve_sqs, serve_sqs_together};
 pub use stream::serve_stream;

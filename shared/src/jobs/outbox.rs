@@ -13,19 +13,28 @@ const BATCH: usize = 10;
 
 pub struct SqsOutbox {
     client: Client,
-    documents_url: String,
-    unreadable_url: String,
+    queues: OutboxQueues,
+}
+
+/// Addresses of the queues events go to.
+pub struct OutboxQueues {
+    pub documents: String,
+    pub notices: String,
+    pub statistics: String,
+    pub unreadable: String,
 }
 
 impl SqsOutbox {
     #[must_use]
-    pub fn new(client: Client, documents_url: String, unreadable_url: String) -> SqsOutbox {
-        SqsOutbox { client, documents_url, unreadable_url }
+    pub fn new(client: Client, queues: OutboxQueues) -> SqsOutbox {
+        SqsOutbox { client, queues }
     }
 
     fn url(&self, consumer: Consumer) -> &str {
         match consumer {
-            Consumer::Documents => &self.documents_url,
+            Consumer::Documents => &self.queues.documents,
+            Consumer::Notices => &self.queues.notices,
+            Consumer::Statistics => &self.queues.statistics,
         }
     }
 
@@ -61,7 +70,7 @@ impl Outbox for SqsOutbox {
 
     async fn set_aside(&self, pk: &str, sk: &str) -> Result<(), QueueUnavailable> {
         let body = json!({ "pk": pk, "sk": sk }).to_string();
-        let request = self.client.send_message().queue_url(&self.unreadable_url).message_body(body);
+        let request = self.client.send_message().queue_url(&self.queues.unreadable).message_body(body);
         request.send().await.map(|_| ()).map_err(|_| QueueUnavailable)
     }
 }

@@ -9,7 +9,7 @@ use domain::ids::SubscriptionId;
 use domain::settle::Hint;
 use serde_json::json;
 
-use crate::ports::{Hints, QueueUnavailable, ShardMessage, Shards};
+use crate::ports::{Hints, Postpone, QueueUnavailable, ShardMessage, Shards};
 
 /// Longest delay the queue takes.
 const DELAY_MAX: Duration = Duration::from_secs(900);
@@ -91,6 +91,35 @@ impl Shards for SqsShards {
     async fn send(&self, message: &ShardMessage, delay: Duration) -> Result<(), QueueUnavailable> {
         let body = serde_json::to_string(message).map_err(|_| QueueUnavailable)?;
         self.0.send(body, delay).await
+    }
+}
+
+/// Longest a message may stay hidden: SQS allows twelve hours from when it was received.
+const HIDDEN_MAX: Duration = Duration::from_secs(12 * 3_600 - 300);
+
+/// Postpones messages of one queue.
+pub struct SqsPostpone(Queue);
+
+impl SqsPostpone {
+    #[must_use]
+    pub fn new(client: Client, url: String) -> SqsPostpone {
+        SqsPostpone(Queue { client, url })
+    }
+}
+
+#[async_trait]
+impl Postpone for SqsPostpone {
+    async fn postpone(&self, receipt: &str, by: Duration) -> Result<(), QueueUnavailable> {
+        let seconds = i32::try_from(by.min(HIDDEN_MAX).as_secs()).unwrap_or(0);
+        let request = self.0.client.change_message_visibility().queue_url(&self.0.url);
+        match request.receipt_handle(receipt).visibility_timeout(seconds).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let code = error.as_service_error().and_then(|e| e.meta().code()).unwrap_or("no answer");
+                tracing::warn!(code, "a message could not be postponed");
+                Err(QueueUnavailable)
+            }
+        }
     }
 }
 

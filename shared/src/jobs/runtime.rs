@@ -52,6 +52,12 @@ impl JobError {
         text
     }
 
+    /// Whether it is this error.
+    #[must_use]
+    pub fn is<E: Error + 'static>(&self) -> bool {
+        self.0.is::<E>()
+    }
+
     /// The outermost text.
     #[must_use]
     pub fn message(&self) -> String {

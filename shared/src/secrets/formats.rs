@@ -32,6 +32,11 @@ struct Webhook {
 }
 
 #[derive(Deserialize)]
+struct Address {
+    url: String,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Account {
     username: String,
@@ -86,6 +91,16 @@ pub fn api_keys(versions: &SecretVersions) -> Result<Vec<ApiKey>, SecretsError> 
 /// When the current version is malformed.
 pub fn webhook_secrets(versions: &SecretVersions) -> Result<Vec<SecretString>, SecretsError> {
     each(versions, |_, raw: Webhook| filled(raw.secret))
+}
+
+/// Where the operators' chat takes messages; only the current address counts.
+///
+/// # Errors
+/// When it is malformed.
+pub fn chat_url(versions: &SecretVersions) -> Result<SecretString, SecretsError> {
+    let only = SecretVersions { previous: None, ..versions.clone() };
+    let urls = each(&only, |_, raw: Address| filled(raw.url).filter(|url| url.expose_secret().starts_with("http")))?;
+    urls.into_iter().next().ok_or(SecretsError::Malformed(versions.name))
 }
 
 /// The operator account; only the current version counts, a replaced password is gone.
@@ -152,6 +167,15 @@ mod tests {
         let key = format!(r#"{{"kid":"2","key":"{}"}}"#, "k".repeat(32));
         assert_eq!(data_keys(&versions(SecretName::DataKey, &key, Some("junk"))).unwrap().len(), 1);
         assert_eq!(data_keys(&versions(SecretName::DataKey, &key, Some(&key))).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_chat_address_is_a_url() {
+        let url = |text: &str| chat_url(&versions(SecretName::Slack, text, Some(r#"{"url":"https://old"}"#)));
+        assert_eq!(url(r#"{"url":"https://hooks.example/x"}"#).unwrap().expose_secret(), "https://hooks.example/x");
+        for bad in ["{}", r#"{"url":""}"#, r#"{"url":"ftp://x"}"#, ""] {
+            assert_eq!(url(bad).unwrap_err().to_string(), "secret chat/slack is malformed");
+        }
     }
 
     #[test]

@@ -13,11 +13,13 @@ pub mod formats;
 mod gateway_keys;
 mod manager;
 pub mod parsed;
+mod slack_url;
 #[cfg(test)]
 pub mod testing;
 
 pub use gateway_keys::GatewayKeys;
 pub use manager::SecretsManager;
+pub use slack_url::SlackSecret;
 
 /// The secrets there are. Stored as `<stage>/<path>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,7 @@ pub enum SecretName {
     Jwt,
     OpsAdmin,
     DataKey,
+    Slack,
 }
 
 impl SecretName {
@@ -40,6 +43,7 @@ impl SecretName {
             SecretName::Jwt => "auth/jwt",
             SecretName::OpsAdmin => "auth/ops-admin",
             SecretName::DataKey => "data-key",
+            SecretName::Slack => "chat/slack",
         }
     }
 }

@@ -152,7 +152,11 @@ impl State {
     fn select_rows(&self, selection: &Selection, after: Option<&Position>, max: usize) -> Vec<&RowKey> {
         let bound = |pk: String| RowKey { table: selection.table, pk, sk: None };
         let after = after.map(|position| position.row.clone());
-        let range = range(selection, bound(selection.pk.clone()), bound(following(&selection.pk)), after);
+        let high = match &selection.below {
+            Some(below) => RowKey { sk: Some(below.clone()), ..bound(selection.pk.clone()) },
+            None => bound(following(&selection.pk)),
+        };
+        let range = range(selection, bound(selection.pk.clone()), high, after);
         let rows = self.rows.range(range).map(|(key, _)| key);
         if selection.newest_first { rows.rev().take(max).collect() } else { rows.take(max).collect() }
     }
@@ -167,9 +171,10 @@ impl State {
         let entry =
             |pk: String, sort: Sort, row: Option<RowKey>| Entry { table: selection.table, index, pk, sort, row };
         let low = entry(selection.pk.clone(), Sort::Number(i64::MIN), None);
-        let high = match selection.until.and_then(|until| until.checked_add(1)) {
-            Some(end) => entry(selection.pk.clone(), Sort::Number(end), None),
-            None => entry(following(&selection.pk), Sort::Number(i64::MIN), None),
+        let high = match (selection.until.and_then(|until| until.checked_add(1)), &selection.below) {
+            (Some(end), _) => entry(selection.pk.clone(), Sort::Number(end), None),
+            (None, Some(below)) => entry(selection.pk.clone(), Sort::Text(below.clone()), None),
+            (None, None) => entry(following(&selection.pk), Sort::Number(i64::MIN), None),
         };
         let after = after.and_then(|p| Some(entry(selection.pk.clone(), p.sort.clone()?, Some(p.row.clone()))));
         let entries = self.entries.range(range(selection, low, high, after)).filter_map(|entry| entry.row.as_ref());

@@ -20,12 +20,12 @@ pub mod typed;
 pub use dynamo::DynamoStore;
 pub use memory::MemoryStore;
 pub use prepare::{COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX};
-pub use record::{Control, IdempotencyRow, InboxRow, Key, Record};
+pub use record::{Control, ForwardedRow, IdempotencyRow, InboxRow, Key, Record};
 pub use selection::PAGE_MAX;
 
-/// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions,
-/// invoices, credit notes, postings and events are never replaced, events come only through [`Commit::events`], and no row may hold a floating-point number: a
-/// commit that tries is [`StoreError::Corrupt`].
+/// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions, invoices,
+/// credit notes, postings, seals, closes of months and events are never replaced, events come only through
+/// [`Commit::events`], and no row may hold a floating-point number: a commit that tries is [`StoreError::Corrupt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Insert; conflicts when the row exists. The record's version must be 0 and is stored as 1.
@@ -112,6 +112,11 @@ pub enum Query {
     PostingsOf {
         month: String,
     },
+    /// Rows of a gateway's settlement of a Seoul day, by id.
+    SettlementsOf {
+        gateway: domain::charge::GatewayName,
+        day: domain::Date,
+    },
     /// Newest first.
     Runs,
     /// Events about a subject, newest first.
@@ -123,6 +128,26 @@ pub enum Query {
         day: domain::Date,
         shard: u32,
     },
+    /// Events of a part of the audit log, newest first; those with an id below one, where one is named.
+    EventsBelow {
+        part: LogPart,
+        below: Option<domain::ids::EventId>,
+    },
+    /// Marks of the forwarder about events of a UTC day, in no order that means anything. Consistent.
+    ForwardedOn {
+        day: domain::Date,
+    },
+    /// Seals of days, newest first. Consistent.
+    Seals,
+}
+
+/// A part of the audit log that can be listed by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPart {
+    /// Behind an index: what was written just now may be missing.
+    Subject(String),
+    /// One of the [`schema::LOG_SHARDS`] partitions of a UTC day. Consistent.
+    Day(domain::Date, u32),
 }
 
 /// A page of records, as they are now: behind an index those that have left the query since are missing, so a page

@@ -56,6 +56,8 @@ fn put(write: &Write, commit: &str) -> Result<Put, StoreError> {
         Write::New(Record::Event(_)) | Write::Replace(Record::Event(_)) => Err(misuse("an event among the writes")),
         Write::Replace(Record::Plan(_)) => Err(misuse("a changed plan version")),
         Write::Replace(Record::Posting(_)) => Err(misuse("a changed posting")),
+        Write::Replace(Record::Book(book)) if book.is_final() => Err(misuse("a changed close of a month")),
+        Write::Replace(Record::Seal(_)) => Err(misuse("a changed seal")),
         Write::Replace(Record::Document(document)) if document.is_final() => Err(misuse("a changed document")),
         Write::New(record) if rows::version(record) != 0 => Err(misuse("a new record with a version")),
         Write::New(record) => build(record, None, commit),

@@ -1,15 +1,20 @@
 //! The rows a store holds, and their keys.
 
+use domain::Date;
+use domain::charge::GatewayName;
 use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::Event;
-use domain::ids::{MethodId, RequestId, RunId, SubscriptionId, TenantId};
-use domain::invoice::{CreditNoteId, InvoiceId};
-use domain::ledger::Entry;
+use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::invoice::{CreditNoteId, DebitNoteId, InvoiceId};
+use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::seal::Seal;
+use domain::settlement::SettlementRow;
+use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,6 +44,10 @@ pub enum Key {
         invoice: InvoiceId,
         id: CreditNoteId,
     },
+    DebitNote {
+        invoice: InvoiceId,
+        id: DebitNoteId,
+    },
     TaxDocument(InvoiceId),
     /// Of a series of document numbers.
     Counter(String),
@@ -47,13 +56,33 @@ pub enum Key {
         month: String,
         id: String,
     },
+    /// A row of a gateway's settlement.
+    Settlement {
+        gateway: GatewayName,
+        /// Seoul day of the movement.
+        day: Date,
+        id: String,
+    },
+    /// What every entry of a month (`YYYY-MM`) passes.
+    Gate(String),
+    MonthClose(String),
+    /// Of a payment in quarantine.
+    Suspense(String),
     Run(RunId),
+    /// A civil day (Seoul), or the levels.
+    Statistic(String),
     Control(String),
     /// Caller, route and key, joined by `#`.
     Idempotency(String),
     /// Gateway and event id, joined by `#`.
     Inbox(String),
-    Event(domain::ids::EventId),
+    Event(EventId),
+    Forwarded {
+        day: Date,
+        id: String,
+    },
+    /// Of a UTC day.
+    Seal(Date),
 }
 
 /// One row of any table.
@@ -67,12 +96,17 @@ pub enum Record {
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
+    Book(Book),
     Run(Run),
+    Statistic(Statistic),
     Control(Control),
     Idempotency(IdempotencyRow),
     Inbox(InboxRow),
     /// Read only: events are written through `Commit::events`.
     Event(Event),
+    Forwarded(ForwardedRow),
+    Seal(Seal),
 }
 
 /// A switch or lease: gateway pause, runner lease, the travelled clock. Never a record of what happened.
@@ -97,13 +131,27 @@ pub struct IdempotencyRow {
     pub version: u64,
 }
 
-/// A signed gateway event, received once.
+/// A signed gateway event, received once; or that unsigned ones of a type came on a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InboxRow {
     pub key: String,
     pub kind: String,
     pub outcome: String,
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub expires_at: Timestamp,
+    pub version: u64,
+}
+
+/// Events of one UTC day that their consumers' queues took together: a saving of the nightly seal, which sends again what
+/// has no mark. A lost mark costs a message, never an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardedRow {
+    pub day: Date,
+    /// Random: what comes twice is marked twice.
+    pub id: String,
+    pub events: Vec<EventId>,
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub expires_at: Timestamp,
     pub version: u64,
@@ -123,14 +171,24 @@ impl Record {
             Record::Document(Document::CreditNote(d)) => {
                 Key::CreditNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
             }
+            Record::Document(Document::DebitNote(d)) => {
+                Key::DebitNote { invoice: d.invoice_id.clone(), id: d.id.clone() }
+            }
             Record::Document(Document::Tax(d)) => Key::TaxDocument(d.invoice_id.clone()),
             Record::Document(Document::Counter(d)) => Key::Counter(d.id.clone()),
             Record::Posting(e) => Key::Posting { month: e.month.clone(), id: e.id.clone() },
+            Record::Settlement(r) => Key::Settlement { gateway: r.gateway, day: r.day, id: r.id.clone() },
+            Record::Book(Book::Gate(b)) => Key::Gate(b.month.clone()),
+            Record::Book(Book::Close(b)) => Key::MonthClose(b.month.clone()),
+            Record::Book(Book::Suspense(b)) => Key::Suspense(b.id.clone()),
             Record::Run(r) => Key::Run(r.id.clone()),
+            Record::Statistic(s) => Key::Statistic(s.name.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),
             Record::Idempotency(i) => Key::Idempotency(i.key.clone()),
             Record::Inbox(i) => Key::Inbox(i.key.clone()),
             Record::Event(e) => Key::Event(e.id.clone()),
+            Record::Forwarded(f) => Key::Forwarded { day: f.day, id: f.id.clone() },
+            Record::Seal(s) => Key::Seal(s.day),
         }
     }
 }

@@ -34,9 +34,14 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         // The counters' partition is no invoice; what reads one does not ask for it.
         Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
         Table::Posting => &[("month", "pk"), ("id", "sk")],
+        Table::Settlement => &[("id", "sk")],
+        // Suspense has no month; what reads it does not ask for one.
+        Table::Book => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
         Table::Inbox | Table::Idempotency => &[("key", "pk"), ("expiresAt", "expires_at")],
-        Table::Control => &[("name", "pk")],
+        Table::Statistic | Table::Control => &[("name", "pk")],
+        Table::Forwarded => &[("day", "pk"), ("id", "sk"), ("expiresAt", "expires_at")],
+        Table::Seal => &[("day", "sk")],
     }
 }
 
@@ -56,10 +61,15 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Cycle(row) => row.version,
         Record::Document(row) => row.version(),
         Record::Posting(row) => row.version,
+        Record::Settlement(row) => row.version,
+        Record::Book(row) => row.version(),
         Record::Run(row) => row.version,
+        Record::Statistic(row) => row.version,
         Record::Control(row) => row.version,
         Record::Idempotency(row) => row.version,
         Record::Inbox(row) => row.version,
+        Record::Forwarded(row) => row.version,
+        Record::Seal(row) => row.version,
         Record::Plan(_) | Record::Event(_) => 0,
     }
 }
@@ -130,11 +140,18 @@ fn index(record: &Record, item: &mut Item) {
         Record::Plan(_)
         | Record::Tenant(_)
         | Record::Cycle(_)
-        | Record::Document(Document::CreditNote(_) | Document::Tax(_) | Document::Counter(_))
+        | Record::Document(
+            Document::CreditNote(_) | Document::DebitNote(_) | Document::Tax(_) | Document::Counter(_),
+        )
         | Record::Posting(_)
+        | Record::Statistic(_)
+        | Record::Settlement(_)
+        | Record::Book(_)
         | Record::Control(_)
         | Record::Idempotency(_)
-        | Record::Inbox(_) => {}
+        | Record::Inbox(_)
+        | Record::Forwarded(_)
+        | Record::Seal(_) => {}
     }
 }
 
@@ -148,11 +165,16 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Cycle(row) => object(row),
         Record::Document(row) => object(row),
         Record::Posting(row) => object(row),
+        Record::Settlement(row) => object(row),
+        Record::Book(row) => object(row),
         Record::Run(row) => object(row),
+        Record::Statistic(row) => object(row),
         Record::Control(row) => object(row),
         Record::Idempotency(row) => object(row),
         Record::Inbox(row) => object(row),
         Record::Event(row) => object(row),
+        Record::Forwarded(row) => object(row),
+        Record::Seal(row) => object(row),
     };
     value
         .filter(|item| !item.values().any(has_float))
@@ -200,11 +222,16 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Cycle => read::<Cycle>(item).map(Record::Cycle),
         Table::Invoice => read(item).map(Record::Document),
         Table::Posting => read(item).map(Record::Posting),
+        Table::Settlement => read(item).map(Record::Settlement),
+        Table::Book => read(item).map(Record::Book),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),
         Table::Run => read(item).map(Record::Run),
+        Table::Statistic => read(item).map(Record::Statistic),
         Table::Control => read(item).map(Record::Control),
+        Table::Forwarded => read(item).map(Record::Forwarded),
+        Table::Seal => read(item).map(Record::Seal),
     };
     record.filter(|record| RowKey::of(&record.key()) == key).ok_or_else(corrupt)
 }

@@ -3,8 +3,9 @@
 //! Invariants: a row's key never changes; what a key is made of is stored once; ids spread over partitions by the
 //! pinned hash [`spread`]; sort keys compare as text in the order the queries promise.
 
+use domain::charge::GatewayName;
 use domain::ids::{EventId, spread};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 
 use super::Key;
 
@@ -18,15 +19,20 @@ pub enum Table {
     Cycle,
     Invoice,
     Posting,
+    Settlement,
     AuditLog,
     Inbox,
     Idempotency,
     Run,
+    Statistic,
     Control,
+    Forwarded,
+    Seal,
+    Book,
 }
 
 impl Table {
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 18] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -35,11 +41,16 @@ impl Table {
         Table::Cycle,
         Table::Invoice,
         Table::Posting,
+        Table::Settlement,
         Table::AuditLog,
         Table::Inbox,
         Table::Idempotency,
         Table::Run,
+        Table::Statistic,
         Table::Control,
+        Table::Forwarded,
+        Table::Seal,
+        Table::Book,
     ];
 
     /// The name without the stage: the physical one is `${Stage}-<name>`.
@@ -54,18 +65,28 @@ impl Table {
             Table::Cycle => "subscription_cycle",
             Table::Invoice => "invoice",
             Table::Posting => "posting",
+            Table::Settlement => "settlement",
             Table::AuditLog => "ops_audit_log",
             Table::Inbox => "webhook_inbox",
             Table::Idempotency => "idempotency",
             Table::Run => "run",
+            Table::Statistic => "statistic",
             Table::Control => "control",
+            Table::Forwarded => "forwarded",
+            Table::Seal => "seal",
+            Table::Book => "book",
         }
     }
 
     /// Whether the table has a sort key `sk`.
     #[must_use]
     pub fn sorted(self) -> bool {
-        matches!(self, Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog)
+        match self {
+            Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
+            Table::Settlement | Table::Forwarded | Table::Seal | Table::Book => true,
+            Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
+            Table::Inbox | Table::Idempotency | Table::Statistic => false,
+        }
     }
 
     #[must_use]
@@ -79,14 +100,15 @@ impl Table {
             Table::AuditLog => &[Index::BySubject],
             Table::Run => &[Index::ByStart],
             Table::Cycle => &[Index::RefundDue],
-            Table::Tenant | Table::Posting | Table::Inbox | Table::Idempotency | Table::Control => &[],
+            Table::Tenant | Table::Posting | Table::Settlement | Table::Inbox | Table::Idempotency => &[],
+            Table::Statistic | Table::Control | Table::Forwarded | Table::Seal | Table::Book => &[],
         }
     }
 
     /// Whether rows carry `expires_at` (epoch seconds) for the table's time to live.
     #[must_use]
     pub fn expires(self) -> bool {
-        matches!(self, Table::Inbox | Table::Idempotency)
+        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded)
     }
 }
 
@@ -163,6 +185,13 @@ pub(super) const RUN: &str = "RUN";
 const COUNTERS: &str = "counter";
 /// Sort key of an invoice's tax document.
 const TAX: &str = "tax";
+/// Sort keys of what a month has beside its entries.
+const GATE: &str = "gate";
+const CLOSE: &str = "close";
+/// The partition of money in quarantine: a row now and then.
+const SUSPENSE: &str = "suspense";
+/// The one partition of seals: a row a day, written once a night.
+pub(super) const SEAL: &str = "SEAL";
 /// Partitions of the audit log per day. Stored keys depend on it.
 pub const LOG_SHARDS: u32 = 4;
 
@@ -190,22 +219,35 @@ impl RowKey {
             Key::CreditNote { invoice, id } => (Table::Invoice, invoice.to_string(), Some(id.to_string())),
             Key::TaxDocument(invoice) => (Table::Invoice, invoice.to_string(), Some(TAX.to_owned())),
             Key::Counter(series) => (Table::Invoice, COUNTERS.to_owned(), Some(series.clone())),
+            Key::DebitNote { invoice, id } => (Table::Invoice, invoice.to_string(), Some(id.to_string())),
+            Key::Gate(month) => (Table::Book, month.clone(), Some(GATE.to_owned())),
+            Key::MonthClose(month) => (Table::Book, month.clone(), Some(CLOSE.to_owned())),
+            Key::Suspense(id) => (Table::Book, SUSPENSE.to_owned(), Some(id.clone())),
             Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
+            Key::Settlement { gateway, day, id } => {
+                (Table::Settlement, settlement_day(*gateway, *day), Some(id.clone()))
+            }
             Key::Run(id) => (Table::Run, id.to_string(), None),
+            Key::Statistic(name) => (Table::Statistic, name.clone(), None),
             Key::Control(name) => (Table::Control, name.clone(), None),
             Key::Idempotency(key) => (Table::Idempotency, key.clone(), None),
             Key::Inbox(key) => (Table::Inbox, key.clone(), None),
             Key::Event(id) => (Table::AuditLog, log_partition(id), Some(id.to_string())),
+            Key::Forwarded { day, id } => (Table::Forwarded, day.to_string(), Some(id.clone())),
+            Key::Seal(day) => (Table::Seal, SEAL.to_owned(), Some(day.to_string())),
         };
         RowKey { table, pk, sk }
     }
 }
 
+/// One day of a gateway's settlement.
+pub(super) fn settlement_day(gateway: GatewayName, day: Date) -> String {
+    format!("{}#{day}", gateway.as_str())
+}
+
 /// `YYYY-MM-DD#shard`. The day is the UTC day inside the event's id, so that the id alone finds the row.
 fn log_partition(id: &EventId) -> String {
-    let ms = ulid::Ulid::from_string(id.ulid()).map_or(0, |ulid| ulid.timestamp_ms());
-    let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
-    log_shard(at.to_zoned(TimeZone::UTC).date(), spread(id.as_str()) % LOG_SHARDS)
+    log_shard(id.day(), spread(id.as_str()) % LOG_SHARDS)
 }
 
 /// One partition of the audit log.

@@ -10,8 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::rows::{Item, decode, key_of};
-use super::schema::{Index, ON_SALE, RUN, RowKey, Table, log_shard};
-use super::{Query, Record, StoreError};
+use super::schema::{Index, ON_SALE, RUN, RowKey, SEAL, Table, log_shard, settlement_day};
+use super::{LogPart, Query, Record, StoreError};
 
 /// Records in one page, at most.
 pub const PAGE_MAX: u32 = 100;
@@ -26,6 +26,8 @@ pub(super) struct Selection {
     pub pk: String,
     /// Sort keys up to and including this one.
     pub until: Option<i64>,
+    /// Sort keys below this one.
+    pub below: Option<String>,
     pub newest_first: bool,
 }
 
@@ -85,19 +87,37 @@ impl Selection {
             Query::DocumentsOf { invoice } => (Table::Invoice, None, invoice.to_string()),
             Query::InvoicesOfTenant { tenant } => (Table::Invoice, Some(Index::ByTenant), tenant.to_string()),
             Query::PostingsOf { month } => (Table::Posting, None, month.clone()),
+            Query::SettlementsOf { gateway, day } => (Table::Settlement, None, settlement_day(*gateway, *day)),
             Query::Runs => (Table::Run, Some(Index::ByStart), RUN.to_owned()),
             Query::EventsOf { subject } => (Table::AuditLog, Some(Index::BySubject), subject.clone()),
             Query::EventsOn { day, shard } => (Table::AuditLog, None, log_shard(*day, *shard)),
+            Query::EventsBelow { part: LogPart::Subject(subject), .. } => {
+                (Table::AuditLog, Some(Index::BySubject), subject.clone())
+            }
+            Query::EventsBelow { part: LogPart::Day(day, shard), .. } => {
+                (Table::AuditLog, None, log_shard(*day, *shard))
+            }
+            Query::ForwardedOn { day } => (Table::Forwarded, None, day.to_string()),
+            Query::Seals => (Table::Seal, None, SEAL.to_owned()),
         };
         let until = match query {
             Query::SubscriptionsDue { until, .. } | Query::RefundsDue { until, .. } => Some(until.as_millisecond()),
             _ => None,
         };
+        let below = match query {
+            Query::EventsBelow { below, .. } => below.as_ref().map(ToString::to_string),
+            _ => None,
+        };
         let newest_first = matches!(
             query,
-            Query::PlanVersions { .. } | Query::InvoicesOfTenant { .. } | Query::Runs | Query::EventsOf { .. }
+            Query::PlanVersions { .. }
+                | Query::InvoicesOfTenant { .. }
+                | Query::Runs
+                | Query::EventsOf { .. }
+                | Query::EventsBelow { .. }
+                | Query::Seals
         );
-        Selection { table, index, pk, until, newest_first }
+        Selection { table, index, pk, until, below, newest_first }
     }
 
     /// Whether an item, as it is now, still belongs: an index may lag behind its table.
@@ -163,7 +183,8 @@ impl Selection {
 
     fn fingerprint(&self) -> String {
         let index = self.index.map_or("", Index::name);
-        let text = format!("{}\n{index}\n{}\n{:?}", self.table.name(), self.pk, self.until);
+        let range = (self.until, &self.below, self.newest_first);
+        let text = format!("{}\n{index}\n{}\n{range:?}", self.table.name(), self.pk);
         hex::encode(&Sha256::digest(text.as_bytes())[..8])
     }
 }

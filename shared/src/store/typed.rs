@@ -6,14 +6,17 @@ use domain::document::{Document, File};
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
 use domain::invoice::InvoiceId;
-use domain::ledger::Entry;
+use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
 use domain::onboarding::{Application, Tenant};
 use domain::plan::Plan;
 use domain::run::Run;
+use domain::seal::Seal;
+use domain::settlement::SettlementRow;
+use domain::statistics::Statistic;
 use domain::subscription::Subscription;
 
-use super::{Control, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
+use super::{Control, ForwardedRow, IdempotencyRow, InboxRow, Key, Query, Record, Store, StoreError};
 
 /// A type stored as one kind of row.
 pub trait Row: Sized {
@@ -48,11 +51,16 @@ rows!(
     Cycle(Cycle),
     Document(Document),
     Posting(Entry),
+    Settlement(SettlementRow),
+    Book(Book),
     Run(Run),
+    Statistic(Statistic),
     Control(Control),
     Idempotency(IdempotencyRow),
     Inbox(InboxRow),
     Event(Event),
+    Forwarded(ForwardedRow),
+    Seal(Seal),
 );
 
 /// A record's content.

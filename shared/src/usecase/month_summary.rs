@@ -25,9 +25,23 @@ pub struct Summary {
 /// # Errors
 /// When the store fails.
 pub async fn summarise(store: &dyn Store, month: &str) -> Result<Summary, StoreError> {
+    summarise_while(store, month, |pages| pages < PAGES_MAX).await
+}
+
+/// Sums a month as long as `go_on`, asked with the number of pages summed, says so.
+///
+/// # Errors
+/// When the store fails.
+pub async fn summarise_while(
+    store: &dyn Store,
+    month: &str,
+    go_on: impl Fn(u32) -> bool + Send,
+) -> Result<Summary, StoreError> {
     let query = Query::PostingsOf { month: month.to_owned() };
     let (mut sum, mut cursor) = (Month::default(), None::<String>);
-    for _ in 0..PAGES_MAX {
+    let mut pages = 0_u32;
+    while go_on(pages) {
+        pages = pages.saturating_add(1);
         let (entries, next) = typed::list::<Entry>(store, &query, PAGE_MAX, cursor.as_deref()).await?;
         let documents = documents(store, &entries).await?;
         for entry in &entries {
@@ -45,6 +59,7 @@ fn key(entry: &Entry) -> Option<Key> {
     entry.about().map(|about| match about {
         Documented::Invoice(id) => Key::Invoice(id),
         Documented::CreditNote { invoice, id } => Key::CreditNote { invoice, id },
+        Documented::DebitNote { invoice, id } => Key::DebitNote { invoice, id },
     })
 }
 

@@ -79,15 +79,53 @@ pub async fn follow(
     gateway: GatewayName,
     billable: &Billable,
 ) -> Result<(), ReceiveError> {
-    let found = typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
-    let Some(cycle) = found else { return Ok(()) };
-    let Some((payment, taken_by)) = cycle.payment() else { return Ok(()) };
-    let open = cycle.refunded < cycle.amount.amount || cycle.refund_due().is_some();
-    if taken_by != gateway || !open {
-        return Ok(());
-    }
-    let seen = list(charging, gateway, &payment.payment_id.clone()).await?;
+    let Some((cycle, payment_id)) = open_payment(charging, gateway, billable).await? else { return Ok(()) };
+    let seen = list(charging, gateway, &payment_id).await?;
     apply(charging, context, cycle, |cycle| cycle.observe_refunds(&seen, context.now), &[]).await
+}
+
+/// The cycle and its payment, while there is anything left that could be given back at this gateway.
+///
+/// # Errors
+/// When the store fails.
+pub async fn open_payment(
+    charging: &Charging,
+    gateway: GatewayName,
+    billable: &Billable,
+) -> Result<Option<(Cycle, String)>, ReceiveError> {
+    let found = typed::cycle(charging.store.as_ref(), &billable.subscription, billable.index, billable.seq).await?;
+    let Some(cycle) = found else { return Ok(None) };
+    let open = cycle.refunded < cycle.amount.amount || cycle.refund_due().is_some();
+    let payment = cycle.payment().filter(|(_, taken_by)| *taken_by == gateway && open);
+    let payment_id = payment.map(|(payment, _)| payment.payment_id.clone());
+    Ok(payment_id.map(|payment_id| (cycle, payment_id)))
+}
+
+/// Takes in what the gateway's own list shows and nobody told us of: the refunds of a payment, or the dispute as `told`.
+/// Answers with the cycle as it is then; none when the payment pays none of ours.
+///
+/// # Errors
+/// When the store fails, races persist, or the gateway does not answer.
+pub async fn absorb(
+    charging: &Charging,
+    context: &Context,
+    gateway: GatewayName,
+    billable: &Billable,
+    payment_id: &str,
+    told: Option<&Told>,
+) -> Result<Option<Cycle>, ReceiveError> {
+    let Some(cycle) = paid(charging, context, gateway, billable, payment_id).await? else { return Ok(None) };
+    match told {
+        // Another dispute has the place: which of the two is the newer one, a list does not say.
+        Some(told) if cycle.dispute.as_ref().is_some_and(|d| d.id != told.id) => return Ok(Some(cycle)),
+        Some(told) => apply(charging, context, cycle, |cycle| cycle.disputed(told, context.now), &[]).await?,
+        None => {
+            let seen = list(charging, gateway, payment_id).await?;
+            apply(charging, context, cycle, |cycle| cycle.observe_refunds(&seen, context.now), &[]).await?;
+        }
+    }
+    let store = charging.store.as_ref();
+    Ok(typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?)
 }
 
 /// The billable a payment was made for, and the payment. `None` when it is none of ours.
@@ -103,10 +141,11 @@ pub async fn locate(
     if let (Some(order_id), Some(payment_id)) = (&about.order_id, &about.payment_id) {
         return Ok(ours(order_id).map(|billable| (billable, payment_id.clone())));
     }
-    let of = OfPayment { payment_id: about.payment_id.as_deref(), charge_id: about.charge_id.as_deref() };
+    let (payment_id, charge_id) = (about.payment_id.as_deref(), about.charge_id.as_deref());
+    let of = OfPayment { payment_id, charge_id, secret: None };
     match tokio::time::timeout(PATIENCE, charging.gateways.get(gateway).order_of(&of)).await {
         Ok(OrderOf::Order { order_id, payment_id }) => Ok(ours(&order_id).map(|billable| (billable, payment_id))),
-        Ok(OrderOf::Foreign) => Ok(None),
+        Ok(OrderOf::Foreign | OrderOf::Forged) => Ok(None),
         Ok(OrderOf::Failed) | Err(_) => Err(ReceiveError::Unanswered),
     }
 }
@@ -139,7 +178,11 @@ async fn paid(
     find().await?.map(Some).ok_or(ReceiveError::Unanswered)
 }
 
-async fn list(charging: &Charging, gateway: GatewayName, payment_id: &str) -> Result<Vec<Seen>, ReceiveError> {
+pub(super) async fn list(
+    charging: &Charging,
+    gateway: GatewayName,
+    payment_id: &str,
+) -> Result<Vec<Seen>, ReceiveError> {
     match tokio::time::timeout(PATIENCE, charging.gateways.get(gateway).find_refunds(payment_id)).await {
         Ok(Listed::All(seen)) => Ok(seen),
         Ok(Listed::Failed) | Err(_) => Err(ReceiveError::Unanswered),

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use domain::charge::{Answer, LiveAttempt, Lookup};
+use domain::event::Fact;
 use domain::money::Money;
-use domain::resolve::{Next, after_lookup};
+use domain::resolve::{Next, after_lookup, stuck};
 use domain::settle::{Report, Settlement, absent};
 use domain::subscription::Subscription;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use super::settle::{Loaded, SettleError, load, settle_report};
 use super::{Charging, stamp, switch};
 use crate::gateway::{Find, REQUEST_VERSION};
 use crate::ports::Context;
-use crate::store::{Commit, Record, StoreError, Write, typed};
+use crate::store::{Record, StoreError, Write, typed};
 
 /// A resend that would be dropped sooner than this is left to others.
 const RESEND_AT_LEAST: Duration = Duration::from_secs(8);
@@ -104,25 +105,28 @@ async fn act(
                 ..live
             };
             let subscription = Subscription { live: Some(resent), ..loaded.subscription };
-            let subscription = replace(charging, subscription).await?;
+            let subscription = replace(charging, context, subscription, None).await?;
             let loaded = Loaded { subscription, cycle: loaded.cycle };
             send_and_settle(charging, context, loaded, &opened, Sending::Again, patience).await
         }
         Next::Look { doubt, at } => {
+            let told = stuck(&loaded.subscription.id, &live, &doubt);
             let waiting = LiveAttempt { unknown: Some(doubt), ..live };
             let subscription = Subscription { live: Some(waiting), due_at: Some(at), ..loaded.subscription };
-            let subscription = replace(charging, subscription).await?;
+            let subscription = replace(charging, context, subscription, told).await?;
             Ok(Charged { subscription, result: ChargeResult::Pending })
         }
     }
 }
 
-async fn replace(charging: &Charging, subscription: Subscription) -> Result<Subscription, ChargeError> {
-    let commit = Commit {
-        id: stamp::token(charging.random.as_ref()),
-        writes: vec![Write::Replace(Record::Subscription(subscription.clone()))],
-        events: Vec::new(),
-    };
+async fn replace(
+    charging: &Charging,
+    context: &Context,
+    subscription: Subscription,
+    fact: Option<Fact>,
+) -> Result<Subscription, ChargeError> {
+    let writes = vec![Write::Replace(Record::Subscription(subscription.clone()))];
+    let commit = stamp::commit(charging.random.as_ref(), context, writes, fact.into_iter().collect());
     match charging.store.commit(&commit).await {
         Ok(()) => Ok(Subscription { version: subscription.version.saturating_add(1), ..subscription }),
         Err(StoreError::Conflict { .. }) => Err(ChargeError::Busy),

@@ -8,7 +8,9 @@ use crate::store::{Commit, Write};
 
 /// Events an operator must hear of now. Each has a log line with its kind as `alert`, which the template counts and
 /// turns into an alarm, and an entry in `infra/runbook.md`.
-pub const ALERTS: [&str; 8] = [
+pub const ALERTS: [&str; 12] = [
+    "attempt.stuck",
+    "audit.broken",
     "dispute.opened",
     "gateway.opened",
     "gateway.paused",
@@ -16,7 +18,9 @@ pub const ALERTS: [&str; 8] = [
     "refund.failed",
     "refund.stuck",
     "run.held",
+    domain::settlement::UNEXPLAINED,
     "subscription.parked",
+    "webhook.unmatched",
 ];
 
 /// A commit of rows and the facts about them.

@@ -1,25 +1,29 @@
-//! Writing the documents of money that moved: the invoice of a captured payment, the credit note of a refund, each in
-//! one transaction with its number, its ledger entries and its event.
+//! Writing the documents of money that moved: the invoice of a captured payment, the credit note of a refund, the debit
+//! note of one that came back, each in one transaction with its number, its ledger entries and its event; and booking
+//! money that is in quarantine.
 //!
 //! Invariants: a document is found by its id before it is made, and inserted only where none is, so an event heard twice
 //! or by two writers changes nothing; a number is given out by the commit that uses it, so a series has no gap; a refund
 //! heard before its payment writes the invoice first. Nothing here is on the way of a charge.
 
+use domain::calendar::seoul_date;
 use domain::charge::{Billable, GatewayName};
 use domain::cycle::Cycle;
 use domain::document::Document;
 use domain::event::{Event, Fact};
 use domain::ids::SubscriptionId;
 use domain::invoice::{
-    Buyer, Counter, CreditNoteId, Invoice, InvoiceError, InvoiceId, Particulars, Refunded, Supplier, credit_note,
-    credit_series, invoice, invoice_series, paid_on, paid_with,
+    Buyer, Counter, CreditNote, CreditNoteId, DebitNoteId, Invoice, InvoiceError, InvoiceId, Particulars, Refunded,
+    Returned, Supplier, credit_note, credit_note_after_returns, credit_series, debit_note, debit_series, invoice,
+    invoice_series, paid_on, paid_with,
 };
-use domain::ledger::{LedgerError, captured, invoiced, refunded};
+use domain::ledger::{LedgerError, captured, invoiced, refunded, returned};
 use domain::method::{MaskedCard, PaymentMethod};
 use domain::money::{Currency, Money};
 use domain::subscription::Subscription;
 
-use super::stamp;
+use super::book_entries::book;
+use super::{stamp, suspense};
 use crate::ports::{Context, Random};
 use crate::store::{Key, Record, Store, StoreError, Write, typed};
 
@@ -48,6 +52,9 @@ pub enum DocumentError {
 pub enum Written {
     Invoice(InvoiceId),
     CreditNote(CreditNoteId),
+    DebitNote(DebitNoteId),
+    /// Money went into quarantine or out of it.
+    Suspense,
     /// The document is there already.
     Known,
     /// Not an event that makes a document.
@@ -70,12 +77,23 @@ pub async fn write(desk: &Desk<'_>, context: &Context, event: &Event) -> Result<
         "payment.captured" => {
             let billable = captured_billable(event)?;
             let (invoice, new) = ensure_invoice(desk, context, &billable).await?;
-            Ok(if new { Written::Invoice(invoice.id) } else { Written::Known })
+            // The same money may have been in quarantine before it was known whose it is.
+            let released = suspense::attach(desk, context, &invoice).await?;
+            Ok(match (new, released) {
+                (true, _) => Written::Invoice(invoice.id),
+                (false, true) => Written::Suspense,
+                (false, false) => Written::Known,
+            })
         }
         "refund.succeeded" => {
             let (billable, refund) = refund_of(event)?;
             ensure_credit_note(desk, context, &billable, &refund).await
         }
+        "refund.failed" if text(event, "from").is_ok_and(|from| from == "SUCCEEDED") => {
+            let (billable, back) = returned_of(event)?;
+            ensure_debit_note(desk, context, &InvoiceId::of(&billable), &back).await
+        }
+        "payment.quarantined" | "quarantine.refunded" => suspense::hear(desk, context, event).await,
         _ => Ok(Written::NotOurs),
     }
 }
@@ -97,7 +115,7 @@ async fn ensure_invoice(
         let (invoice, after) = make(desk, context, &source, &counter).await?;
         let entries = [invoiced(&invoice)?, captured(&invoice)?];
         let mut writes = vec![new(Document::Invoice(invoice.clone())), counted(after)];
-        writes.extend(entries.map(|entry| Write::New(Record::Posting(entry))));
+        writes.extend(book(desk.store, entries.to_vec()).await?);
         if commit(desk, context, writes, invoice.issued()).await? {
             return Ok((invoice, true));
         }
@@ -118,19 +136,69 @@ async fn ensure_credit_note(
         if desk.store.get(&key).await?.is_some() {
             return Ok(Written::Known);
         }
-        let counter = counter(desk.store, credit_series(domain::calendar::seoul_date(refund.at))).await?;
-        let (note, after) = credit_note(&invoice, refund, &counter, context.now)?;
-        let entry = Write::New(Record::Posting(refunded(&note)?));
+        let counter = counter(desk.store, credit_series(seoul_date(refund.at))).await?;
+        let (note, after) = noted(desk, context, &invoice, refund, &counter).await?;
+        let mut writes = book(desk.store, vec![refunded(&note)?]).await?;
         let fact = note.issued();
-        if commit(desk, context, vec![new(Document::CreditNote(note)), counted(after), entry], fact).await? {
+        writes.extend([new(Document::CreditNote(note)), counted(after)]);
+        if commit(desk, context, writes, fact).await? {
             return Ok(Written::CreditNote(id));
         }
     }
     Err(StoreError::Conflict { key: None }.into())
 }
 
+/// The credit note. Where its VAT does not telescope from the refund alone, another one came back before it.
+async fn noted(
+    desk: &Desk<'_>,
+    context: &Context,
+    invoice: &Invoice,
+    refund: &Refunded,
+    counter: &Counter,
+) -> Result<(CreditNote, Counter), DocumentError> {
+    let plain = credit_note(invoice, refund, counter, context.now);
+    let Err(InvoiceError::RefundDiffers(_)) = &plain else { return Ok(plain?) };
+    match typed::file(desk.store, &invoice.id).await?.filter(|file| !file.returns.is_empty()) {
+        Some(file) => Ok(credit_note_after_returns(&file, refund, counter, context.now)?),
+        None => Ok(plain?),
+    }
+}
+
+/// The debit note beside the credit note of a refund that came back. Heard before the refund itself, it comes again.
+async fn ensure_debit_note(
+    desk: &Desk<'_>,
+    context: &Context,
+    invoice: &InvoiceId,
+    back: &Returned,
+) -> Result<Written, DocumentError> {
+    let credit = CreditNoteId::of(&back.refund_id).map_err(|_| DocumentError::Event("refundId"))?;
+    let id = DebitNoteId::of(&back.refund_id).map_err(|_| DocumentError::Event("refundId"))?;
+    let credit = typed::get(desk.store, &Key::CreditNote { invoice: invoice.clone(), id: credit }).await?;
+    let Some(Document::CreditNote(note)) = credit else { return Err(DocumentError::Missing("credit note")) };
+    let key = Key::DebitNote { invoice: invoice.clone(), id: id.clone() };
+    for _ in 0..NUMBER_RACES {
+        if desk.store.get(&key).await?.is_some() {
+            return Ok(Written::Known);
+        }
+        let counter = counter(desk.store, debit_series(seoul_date(back.at))).await?;
+        let (debit, after) = debit_note(&note, back, &counter, context.now)?;
+        let mut writes = book(desk.store, vec![returned(&debit)?]).await?;
+        let fact = debit.issued();
+        writes.extend([new(Document::DebitNote(debit)), counted(after)]);
+        if commit(desk, context, writes, fact).await? {
+            return Ok(Written::DebitNote(id));
+        }
+    }
+    Err(StoreError::Conflict { key: None }.into())
+}
+
 /// Whether it went through; a lost race is decided again.
-async fn commit(desk: &Desk<'_>, context: &Context, writes: Vec<Write>, fact: Fact) -> Result<bool, StoreError> {
+pub(super) async fn commit(
+    desk: &Desk<'_>,
+    context: &Context,
+    writes: Vec<Write>,
+    fact: Fact,
+) -> Result<bool, StoreError> {
     match desk.store.commit(&stamp::commit(desk.random, context, writes, vec![fact])).await {
         Ok(()) => Ok(true),
         Err(StoreError::Conflict { .. }) => Ok(false),
@@ -204,7 +272,7 @@ async fn buyer(store: &dyn Store, tenant: &domain::ids::TenantId) -> Result<Buye
     Ok(Buyer { name, registration_number: application.business_number })
 }
 
-fn text<'a>(event: &'a Event, field: &'static str) -> Result<&'a str, DocumentError> {
+pub(super) fn text<'a>(event: &'a Event, field: &'static str) -> Result<&'a str, DocumentError> {
     event.changes.get(field).and_then(|v| v.as_str()).ok_or(DocumentError::Event(field))
 }
 
@@ -240,4 +308,25 @@ fn refund_of(event: &Event) -> Result<(Billable, Refunded), DocumentError> {
         at: event.at,
     };
     Ok((billable, refund))
+}
+
+fn returned_of(event: &Event) -> Result<(Billable, Returned), DocumentError> {
+    let billable =
+        Billable { subscription: subject(event)?, index: number(event, "index")?, seq: number(event, "seq")? };
+    let back = Returned {
+        refund_id: text(event, "refundId")?.to_owned(),
+        amount: money(event)?,
+        vat: number(event, "vat")?,
+        refunded: number(event, "refunded")?,
+        payment_id: text(event, "paymentId")?.to_owned(),
+        code: text(event, "code")?.to_owned(),
+        at: event.at,
+    };
+    Ok((billable, back))
+}
+
+/// The amount an event is about.
+pub(super) fn money(event: &Event) -> Result<Money, DocumentError> {
+    let currency = Currency::parse(text(event, "currency")?).ok_or(DocumentError::Event("currency"))?;
+    Ok(Money::new(number(event, "amount")?, currency))
 }

@@ -1,7 +1,9 @@
 //! What each use case's refusals look like to a caller: the one mapping of errors to answers.
 
+use domain::ledger::Reason;
 use domain::onboarding::DecideError;
 use domain::subscription::StartRefused;
+use serde_json::{Value, json};
 
 use super::ApiError;
 use crate::gateway::GatewayError;
@@ -10,6 +12,7 @@ use crate::store::StoreError;
 use crate::usecase::approve_run::ApproveRunError;
 use crate::usecase::change_method::ChangeError;
 use crate::usecase::charge_subscription::ChargeError;
+use crate::usecase::close_month::CloseError;
 use crate::usecase::create_subscription::CreateError;
 use crate::usecase::dead_letters::DeadLettersError;
 use crate::usecase::decide_application::DecisionError;
@@ -274,5 +277,25 @@ impl From<StartRunError> for ApiError {
             StartRunError::Store(e) => e.into(),
             StartRunError::Queue(e) => ApiError::unavailable(e),
         }
+    }
+}
+
+impl From<CloseError> for ApiError {
+    fn from(e: CloseError) -> Self {
+        match e {
+            CloseError::NotOver => ApiError::conflict("month_not_over", "The month is not over."),
+            CloseError::Refused(reasons) => ApiError::conflict("month_not_closable", "The month does not tie yet.")
+                .with("reasons", reasons.into_iter().map(reason_body).collect::<Vec<_>>()),
+            CloseError::Store(e) => e.into(),
+        }
+    }
+}
+
+fn reason_body(reason: Reason) -> Value {
+    match reason {
+        Reason::Incomplete | Reason::Unbalanced | Reason::TooLarge => json!({ "code": reason.code() }),
+        Reason::Untied(entries) => json!({ "code": reason.code(), "count": entries }),
+        Reason::OpenQuestions(rows) => json!({ "code": reason.code(), "count": rows }),
+        Reason::Miscounted { booked, found } => json!({ "code": reason.code(), "booked": booked, "found": found }),
     }
 }

@@ -4,10 +4,9 @@
 //! Invariants: no name, address or card of the payer is on it; every value is escaped; whoever may have paid already is
 //! told not to.
 
-use domain::money::Money;
-
 use super::Reply;
 use crate::config::TransferAccount;
+pub(super) use crate::text::{escaped, money};
 use crate::usecase::payment_guide::Guide;
 
 const CSS: &str = "body{font:16px/1.6 sans-serif;margin:2rem auto;max-width:34rem;padding:0 1rem;color:#222}\
@@ -93,43 +92,11 @@ fn list(rows: &[(&str, String)]) -> String {
     format!("<dl>{rows}</dl>")
 }
 
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// `44,000 KRW`, `1,234.56 USD`.
-pub(super) fn money(money: Money) -> String {
-    let digits = usize::from(money.currency.exponent());
-    let minor = format!("{:0>width$}", money.amount.unsigned_abs(), width = digits.saturating_add(1));
-    let (whole, rest) = minor.split_at(minor.len().saturating_sub(digits));
-    let mut grouped = String::new();
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && whole.len().saturating_sub(i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(c);
-    }
-    let point = if digits > 0 { "." } else { "" };
-    let sign = if money.amount < 0 { "-" } else { "" };
-    format!("{sign}{grouped}{point}{rest} {}", money.currency.code())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::calendar::Period;
-    use domain::money::Currency;
+    use domain::money::Money;
 
     fn text(reply: &Reply) -> String {
         String::from_utf8(reply.body.clone()).unwrap()
@@ -174,15 +141,5 @@ mod tests {
         assert_eq!(header("content-type"), "text/html; charset=utf-8");
         let html = text(&page);
         assert!(html.contains(&format!("<style>{CSS}</style>")) && !html.contains("<script") && !html.contains("http"));
-    }
-
-    #[test]
-    fn amounts_read_like_amounts() {
-        let shown = |amount, currency| money(Money { amount, currency });
-        assert_eq!(shown(0, Currency::KRW), "0 KRW");
-        assert_eq!(shown(999, Currency::JPY), "999 JPY");
-        assert_eq!(shown(1_000, Currency::KRW), "1,000 KRW");
-        assert_eq!(shown(5, Currency::USD), "0.05 USD");
-        assert_eq!(shown(123_456_789, Currency::USD), "1,234,567.89 USD");
     }
 }

@@ -3,8 +3,9 @@
 //! Invariants: it shows what the invoice froze and computes nothing; every value is escaped; a card payment's receipt
 //! says that it is no tax invoice, and by which law.
 
+use domain::Date;
 use domain::document::File;
-use domain::invoice::{CreditNote, Invoice};
+use domain::invoice::{CreditNote, DebitNote, Invoice};
 use domain::money::{Currency, Money};
 use domain::tax::Rail;
 
@@ -137,14 +138,19 @@ fn refunds(file: &File) -> String {
     if file.notes.is_empty() {
         return String::new();
     }
-    let row = |note: &CreditNote| {
-        let amounts = [note.supply, note.vat, note.total].map(|amount| {
-            let amount = won(amount.saturating_neg(), note.currency);
+    let row = |number: &str, on: Date, amounts: [i64; 3]| {
+        let amounts = amounts.map(|amount| {
+            let amount = won(amount, file.invoice.currency);
             format!("<td class=\"n\">{}</td>", escaped(&amount))
         });
-        format!("<tr><td>{}</td><td>{}</td>{}</tr>", escaped(&note.number), note.on, amounts.concat())
+        format!("<tr><td>{}</td><td>{on}</td>{}</tr>", escaped(number), amounts.concat())
     };
-    let rows: String = file.notes.iter().map(row).collect();
+    let given =
+        |note: &CreditNote| row(&note.number, note.on, [note.supply, note.vat, note.total].map(i64::saturating_neg));
+    // A refund that came back is taken back line by line.
+    let back =
+        |note: &DebitNote| row(&format!("{} (환불 취소)", note.number), note.on, [note.supply, note.vat, note.total]);
+    let rows: String = file.notes.iter().map(given).chain(file.returns.iter().map(back)).collect();
     let left = won(file.invoice.total.saturating_sub(file.refunded()), file.invoice.currency);
     format!(
         "<table><caption>환불 내역</caption><thead><tr><th scope=\"col\">번호</th><th scope=\"col\">환불일</th>\
@@ -232,7 +238,7 @@ mod tests {
             issued_at: at,
             version: 1,
         };
-        File { invoice, notes: Vec::new(), tax: None }
+        File { invoice, notes: Vec::new(), returns: Vec::new(), tax: None }
     }
 
     fn text(file: &File) -> String {

@@ -61,6 +61,19 @@ impl Reply {
         reply
     }
 
+    /// A sheet to be saved under `name`; `next` is where the following one starts. Both are visible ASCII, or are left out.
+    #[must_use]
+    pub fn sheet(name: &str, csv: String, next: Option<&str>) -> Reply {
+        let mut reply = Reply::raw(200, "text/csv; charset=utf-8", csv.into_bytes());
+        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+            reply.headers.insert(http::header::CONTENT_DISPOSITION, value);
+        }
+        if let Some(Ok(value)) = next.map(HeaderValue::from_str) {
+            reply.headers.insert("x-next-cursor", value);
+        }
+        reply
+    }
+
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Reply {

@@ -91,7 +91,7 @@ async fn answer(handler: &Handler, request: Request, guarded: bool) -> Reply {
 }
 
 /// Copies what handlers need out of the platform's types.
-fn read(event: lambda_http::Request) -> Request {
+pub(super) fn read(event: lambda_http::Request) -> Request {
     let context = event.lambda_context_ref();
     let request_id = context.map(|c| c.request_id.clone()).unwrap_or_default();
     let deadline = context

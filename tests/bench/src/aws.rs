@@ -80,7 +80,7 @@ impl Stand {
         serde_json::from_slice(&answer).expect("its own JSON")
     }
 
-    /// The environment the template gives a function of `stage`, with the charge window off.
+    /// The environment the template gives the functions of `stage`, all of them in one, with the charge window off.
     pub fn environment(&self, stage: &str) -> Vec<(&'static str, String)> {
         [
             ("STAGE", stage),
@@ -97,16 +97,23 @@ impl Stand {
             ("TOSS_RATE", "5"),
             ("STRIPE_RATE", "25"),
             ("WEBHOOK_ALLOWED_IPS", ""),
+            ("WEBHOOK_RATE_PER_ADDRESS", "1000000"),
+            ("WEBHOOK_RATE", "1000000"),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
             ("DOCUMENTS_QUEUE_URL", "http://127.0.0.1/documents"),
             ("DOCUMENTS_DEAD_LETTERS_URL", "http://127.0.0.1/documents-dlq"),
+            ("STATISTICS_QUEUE_URL", "http://127.0.0.1/statistics"),
+            ("STATISTICS_DEAD_LETTERS_URL", "http://127.0.0.1/statistics-dlq"),
             ("BILLING_SHARDS_QUEUE_URL", "http://127.0.0.1/billing-shards"),
             ("FAILED_CHARGES_DEAD_LETTERS_URL", "http://127.0.0.1/failed-charges-dead-letters"),
             ("BILLING_SHARDS_DEAD_LETTERS_URL", "http://127.0.0.1/billing-shards-dead-letters"),
             ("HOLD_FACTOR", "0"),
             ("REFUND_APPROVAL_ABOVE", "off"),
             ("TRANSFER_ACCOUNT", ""),
+            ("TAX_ISSUER", "by-hand"),
+            ("UNREADABLE_EVENTS_URL", "http://127.0.0.1/unreadable-events"),
+            ("SUPPLIER", "MindGarden|120-81-47521|Kim|Seoul"),
             ("RUST_LOG", "info"),
         ]
         .map(|(name, value)| (name, value.to_owned()))

@@ -56,7 +56,11 @@ fn main() -> ExitCode {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
             }
-            _ => wanted.push(word),
+            row if QUESTIONS.contains(&row) => wanted.push(word),
+            _ => {
+                eprintln!("{word} is no row and no option\n\n{HELP}");
+                return ExitCode::FAILURE;
+            }
         }
     }
     let report = runtime(2).block_on(measure(scale, &wanted));
@@ -89,36 +93,35 @@ fn play(role: &str, spec: &Value) {
     }
 }
 
+/// The questions, in the order they are asked.
+const QUESTIONS: [&str; 8] = ["counts", "wall", "strain", "cpu", "memory", "webhooks", "handlers", "spawn"];
+
+/// A full run takes half an hour: it says where it is, and shows each row once it is measured.
 async fn measure(scale: Scale, wanted: &[String]) -> Report {
-    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
-    let mut about = about(scale);
-    let mut rows: Vec<Row> = Vec::new();
-    if wants("counts") {
-        rows.extend(rows::counts::rows(scale, &mut about).await);
+    let started = std::time::Instant::now();
+    let mut report = Report { about: about(scale), rows: Vec::new() };
+    for question in QUESTIONS.into_iter().filter(|q| wanted.is_empty() || wanted.iter().any(|w| w == q)) {
+        eprintln!("{:>5} s  {question}", started.elapsed().as_secs());
+        let rows = ask(question, scale, &mut report.about).await;
+        rows.iter().for_each(|row| eprintln!("{}", row.line()));
+        report.rows.extend(rows);
     }
-    if wants("wall") {
-        rows.extend(rows::wall::rows(scale).await);
+    report.about["loadAfter"] = load();
+    report
+}
+
+async fn ask(question: &str, scale: Scale, about: &mut Value) -> Vec<Row> {
+    match question {
+        "counts" => rows::counts::rows(scale, about).await,
+        "wall" => rows::wall::rows(scale).await,
+        "strain" => rows::strain::rows(scale).await,
+        "cpu" => rows::cpu::rows(scale).await,
+        "memory" => rows::memory::rows(scale).await,
+        "webhooks" => rows::webhooks::rows(scale, about).await,
+        "handlers" => rows::handlers::rows(scale).await,
+        "spawn" => rows::spawn::rows(scale).await,
+        other => unreachable!("{other} is among the questions"),
     }
-    if wants("strain") {
-        rows.extend(rows::strain::rows(scale).await);
-    }
-    if wants("cpu") {
-        rows.extend(rows::cpu::rows(scale).await);
-    }
-    if wants("memory") {
-        rows.extend(rows::memory::rows(scale).await);
-    }
-    if wants("webhooks") {
-        rows.extend(rows::webhooks::rows(scale, &mut about).await);
-    }
-    if wants("handlers") {
-        rows.extend(rows::handlers::rows(scale).await);
-    }
-    if wants("spawn") {
-        rows.extend(rows::spawn::rows(scale).await);
-    }
-    about["loadAfter"] = load();
-    Report { about, rows }
 }
 
 fn about(scale: Scale) -> Value {

@@ -131,6 +131,19 @@ impl Row {
         }
     }
 
+    /// Its line of the table.
+    pub fn line(&self) -> String {
+        let cells = [
+            &self.what,
+            &self.subject,
+            &self.floor,
+            &self.value.shown(self.unit),
+            &self.budget_text(),
+            &self.verdict(),
+        ];
+        format!("| {} |", cells.map(String::as_str).join(" | "))
+    }
+
     fn json(&self) -> Value {
         let (kind, bound) = match self.budget {
             Budget::AtMost(most) => ("at_most", Some(most)),
@@ -161,9 +174,8 @@ impl Report {
         let mut text =
             "| what | subject | floor | measured | budget | |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
         for row in &self.rows {
-            let cells =
-                [&row.what, &row.subject, &row.floor, &row.value.shown(row.unit), &row.budget_text(), &row.verdict()];
-            text.push_str(&format!("| {} |\n", cells.map(String::as_str).join(" | ")));
+            text.push_str(&row.line());
+            text.push('\n');
         }
         let notes: Vec<String> =
             self.rows.iter().filter(|r| !r.note.is_empty()).map(|r| format!("* {}: {}", r.what, r.note)).collect();

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Drives the sandbox with Stripe's official Python SDK: if their client is content, the wire is Stripe's.
 
-usage: check_stripe_sdk.py BASE_URL [--venv DIR] [--install] [--own-endpoint]
+usage: check_stripe_sdk.py BASE_URL [--venv DIR] [--install] [--own-endpoint] [--verifier PROGRAM]
                            [--event FILE --signature HEADER --webhook-secret SECRET]
 
 Webhook signatures: the published vector is always checked; a delivered event is checked if it is handed over (its exact
 bytes in FILE and its Stripe-Signature header), or if --own-endpoint lets this program register an endpoint of its own. The
 sandbox delivers to one endpoint only, so --own-endpoint is for a sandbox that nobody else listens to.
+
+With --verifier, PROGRAM (tests/bin/verify_webhook.rs: what our webhook function verifies with) is handed events that the
+SDK signed, and must take what the SDK takes and refuse what it refuses.
 
 The SDK (stripe==16.1.0) is taken from the virtual environment DIR (or $STRIPE_SDK_VENV); with --install the environment
 is made and filled first. Without either, the interpreter that runs this must have it. Prints one line per check, then
@@ -22,6 +25,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import uuid
 
@@ -221,12 +225,56 @@ def check_vector(stripe, checks):
     checks.that("the SDK verifies the published vector", known is True, known)
 
 
+def sdk_signed(stripe, body, secrets, at):
+    """The header Stripe's own code makes: one signature per secret."""
+    signatures = [stripe.WebhookSignature._compute_signature(f"{at}.{body}", secret) for secret in secrets]
+    return ",".join([f"t={at}", *(f"v1={signature}" for signature in signatures)])
+
+
+def check_verifier(stripe, checks, program):
+    """Events signed by the SDK, before our verifier and before the SDK itself: both must say the same."""
+    old, new, now = "whsec_" + "a" * 32, "whsec_" + "b" * 32, int(time.time())
+    event = {"id": "evt_sdk", "object": "event", "type": "payment_intent.succeeded", "data": {"object": {"name": "봄날 \"1\""}}}
+    plain, pretty = json.dumps(event), json.dumps(event, indent=2, ensure_ascii=False)
+    good, rolling = sdk_signed(stripe, plain, [new], now), sdk_signed(stripe, pretty, [old, new], now)
+    last_week = sdk_signed(stripe, plain, [new], now - 7 * 86400)
+    cases = [
+        ("signed now", plain, good, [new], True),
+        ("written in another way and signed so", pretty, rolling, [new], True),
+        ("signed with both secrets of a roll, the old one known", pretty, rolling, [old], True),
+        ("signed with the new secret, both known", plain, good, [new, old], True),
+        ("299 seconds old", plain, sdk_signed(stripe, plain, [new], now - 299), [new], True),
+        ("a week old", plain, last_week, [new], False),
+        ("signed with another secret", plain, good, [old], False),
+        ("changed after it was signed", plain.replace("evt_sdk", "evt_sdx"), good, [new], False),
+        ("written again after it was signed", pretty, good, [new], False),
+        ("given a newer time than was signed", plain, good.replace(f"t={now}", f"t={now + 1}"), [new], False),
+        ("of a scheme for tests", plain, good.replace("v1=", "v0="), [new], False),
+    ]
+    lines = [json.dumps({"body": b, "header": h, "secrets": s, "now": now}) for _, b, h, s, _ in cases]
+    done = subprocess.run([program], input="\n".join(lines), capture_output=True, text=True, timeout=WAIT, check=False)
+    verdicts = done.stdout.splitlines()
+    checks.that("our verifier answers every case", len(verdicts) == len(cases), done.stdout)
+    for (what, body, header, secrets, taken), verdict in zip(cases, verdicts):
+        expected = "accepted payment_intent.succeeded" if taken else "refused"
+        checks.that(f"our verifier, {what}: {expected.split()[0]}", verdict == expected, verdict)
+        checks.that(f"the SDK agrees, {what}", any(sdk_takes(stripe, body, header, it) for it in secrets) == taken)
+
+
+def sdk_takes(stripe, body, header, secret):
+    try:
+        return stripe.WebhookSignature.verify_header(body, header, secret, tolerance=300)
+    except stripe.SignatureVerificationError:
+        return False
+
+
 def main():
     parser = argparse.ArgumentParser(description="Check the sandbox with Stripe's official SDK.")
     parser.add_argument("base")
     parser.add_argument("--venv", default=os.environ.get("STRIPE_SDK_VENV"))
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--own-endpoint", action="store_true")
+    parser.add_argument("--verifier")
     parser.add_argument("--event")
     parser.add_argument("--signature")
     parser.add_argument("--webhook-secret")
@@ -253,6 +301,8 @@ def main():
     check_declines(stripe, client, checks, base)
     check_refunds(stripe, client, checks, base, intent, order)
     check_vector(stripe, checks)
+    if options.verifier:
+        check_verifier(stripe, checks, options.verifier)
     if receiver:
         body, signature = receiver.first("payment_intent.succeeded", intent.id)
         event = check_event(stripe, checks, body, signature, hook.secret)

@@ -30,6 +30,7 @@ pub fn router(core: Arc<Core>) -> Router {
         .route("/__sandbox/webhook-endpoints", post(set_endpoint))
         .route("/__sandbox/webhooks", get(webhooks))
         .route("/__sandbox/webhooks/replay", post(replay))
+        .route("/__sandbox/slack", get(chat).post(post_chat))
         .route("/__sandbox/toss/auth-keys", post(auth_key))
         .route("/__sandbox/toss/switches", post(switches))
         .route("/__sandbox/reset", post(reset))
@@ -142,6 +143,19 @@ async fn auth_key(State(core): Shared, Json(wanted): Json<AuthKey>) -> Response 
 async fn switches(State(core): Shared, Json(wanted): Json<toss::Switches>) -> Json<Value> {
     toss::switch(&core, wanted);
     Json(json!({}))
+}
+
+/// What an incoming webhook of Slack takes: JSON with a text or blocks.
+async fn post_chat(State(core): Shared, Json(message): Json<Value>) -> Response {
+    if !message["text"].is_string() && !message["blocks"].is_array() {
+        return (StatusCode::BAD_REQUEST, "no_text").into_response();
+    }
+    core.chatted(message);
+    "ok".into_response()
+}
+
+async fn chat(State(core): Shared) -> Json<Value> {
+    Json(json!({ "messages": core.chat() }))
 }
 
 async fn reset(State(core): Shared) -> Json<Value> {

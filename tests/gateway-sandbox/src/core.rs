@@ -44,6 +44,8 @@ pub(crate) struct CoreState {
     faults: Vec<Armed>,
     behaviours: behaviours::Behaviours,
     webhooks: webhooks::Webhooks,
+    /// What was posted to the chat, oldest first.
+    chat: Vec<serde_json::Value>,
 }
 
 impl CoreState {
@@ -95,6 +97,16 @@ impl Core {
     /// `length` characters of `[0-9A-Za-z]` for ids that a gateway would make up.
     pub fn token(&self, length: usize) -> String {
         rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
+    }
+
+    /// Keeps a chat message.
+    pub fn chatted(&self, message: serde_json::Value) {
+        self.state().chat.push(message);
+    }
+
+    /// Every chat message, oldest first.
+    pub fn chat(&self) -> Vec<serde_json::Value> {
+        self.state().chat.clone()
     }
 
     /// Forgets payments, cards, faults, behaviours, webhooks and the ledger. The clock (it never goes back) and the

@@ -11,7 +11,7 @@ use domain::charge::{Answer, Capture, Decline, DeclineClass, GatewayName, Heard,
 use domain::ids::{RequestId, SubscriptionId};
 use domain::method::MaskedCard;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::gateway::{
     CancelIntent, Charge, DeleteMethod, Find, Gateway, GatewayError, Gateways, IntentCancelled, KeysUnavailable,
     OfPayment, OrderOf, Refund, RefundAnswer, RefundsListed, Register, Registered, SetUp, SetUpAnswer,
@@ -288,6 +288,11 @@ impl Gateway for Adverse {
             }
             _ => None,
         });
+        if let (Some(id), Some(claimed)) = (payment.payment_id, payment.secret)
+            && claimed.expose_secret() != format!("ps_{id}")
+        {
+            return OrderOf::Forged;
+        }
         let order = |c: Capture| OrderOf::Order { order_id: c.order_id, payment_id: c.payment_id };
         made.map_or(OrderOf::Foreign, order)
     }

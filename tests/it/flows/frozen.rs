@@ -67,12 +67,8 @@ async fn without_a_known_intent_the_second_payment_is_held_and_told_of() {
         let billable = Billable { subscription: id.clone(), index: 1, seq: 0 };
         for event in ["evt_1", "evt_2"] {
             let event = SignedEvent {
-                gateway: name,
-                id: event.to_owned(),
-                kind: "payment_intent.succeeded".to_owned(),
                 report: Some((billable.clone(), answer.clone())),
-                about: None,
-                removed_method: None,
+                ..SignedEvent::stored(name, event, "payment_intent.succeeded")
             };
             receive_signed(&world.charging, world.context().await.now, event).await.unwrap();
         }

@@ -16,12 +16,8 @@ fn event(id: &str, billable: &Billable, charge_id: Option<&str>) -> SignedEvent 
         charge_id: charge_id.map(str::to_owned),
     };
     SignedEvent {
-        gateway: GatewayName::Stripe,
-        id: id.to_owned(),
-        kind: "payment_intent.payment_failed".to_owned(),
         report: Some((billable.clone(), Answer::Declined(decline))),
-        about: None,
-        removed_method: None,
+        ..SignedEvent::stored(GatewayName::Stripe, id, "payment_intent.payment_failed")
     }
 }
 

@@ -13,7 +13,9 @@ use domain::subscription::Status;
 use jiff::SignedDuration;
 use shared::store::typed;
 use shared::usecase::charge_subscription::charge;
-use shared::usecase::receive_webhook::{ReceiveError, receive_hint};
+use shared::usecase::receive_hint::{Hint, receive_hint};
+use shared::usecase::receive_webhook::ReceiveError;
+use shared::usecase::rereads::Rereads;
 use shared::usecase::resolve_attempt::resolve;
 
 use super::adverse::{Act, Adverse, onboard, run, world};
@@ -47,7 +49,14 @@ async fn outcome(world: &World, id: &SubscriptionId, n: u32) -> Option<Outcome> 
 
 async fn hint(world: &World, id: &SubscriptionId, index: u32, n: u32) -> Result<(), ReceiveError> {
     let order = Billable { subscription: id.clone(), index, seq: 0 }.order_id(GatewayName::Toss, n);
-    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, &order, false).await
+    receive_hint(
+        &world.charging,
+        &Rereads::default(),
+        world.context().await.now,
+        GatewayName::Toss,
+        &Hint::about(&order),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -107,6 +116,7 @@ async fn what_cannot_change_is_not_asked_about() {
     for (index, n) in [(1, 2), (1, 99), (2, 1), (0, 1), (0, 2)] {
         hint(&world, &id, index, n).await.unwrap();
     }
-    receive_hint(&world.charging, world.context().await.now, GatewayName::Toss, "ORDER-2027-1", false).await.unwrap();
+    let (now, foreign) = (world.context().await.now, Hint::about("ORDER-2027-1"));
+    receive_hint(&world.charging, &Rereads::default(), now, GatewayName::Toss, &foreign).await.unwrap();
     assert_eq!(gateway.asked.load(Ordering::SeqCst), asked);
 }

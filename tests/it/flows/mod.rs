@@ -2,22 +2,31 @@
 //! and messages come twice. Judged by the scripted gateway's own ledger.
 
 mod adverse;
+mod any_order;
 mod asked;
+mod auditing;
 mod cancelling;
 mod ceilings;
 mod changing_cards;
 mod charging;
+mod closing;
 mod deleting;
 mod documents;
+mod door;
+mod figures;
+mod forged;
 mod frozen;
 mod guides;
 mod hostile;
 mod intents;
 mod late_declines;
 mod late_hints;
+mod mismatches;
 mod mortal;
+mod notices;
 mod operators;
 mod pace;
+mod quarter;
 mod refund_sweep;
 mod refunding;
 mod resends;

@@ -17,8 +17,10 @@ use shared::store::memory::{Call, Fault};
 use shared::store::typed;
 use shared::usecase::charge_subscription::charge;
 use shared::usecase::observe_refunds::{About, Said};
-use shared::usecase::receive_webhook::{SignedEvent, receive_cancel_hint, receive_hint, receive_signed};
+use shared::usecase::receive_hint::{Hint, receive_cancel_hint, receive_hint};
+use shared::usecase::receive_webhook::{SignedEvent, receive_signed};
 use shared::usecase::refund_payment::{RefundError, decide, request};
+use shared::usecase::rereads::Rereads;
 use shared::usecase::send_refund::{Place, advance};
 use shared::usecase::sweep_refunds::{Swept, sweep};
 use shared::usecase::switch;
@@ -238,14 +240,8 @@ async fn a_pending_refund_is_followed_to_its_end_and_one_that_comes_back_is_told
 
 async fn signed(world: &World, event: &str, payment: &str, order_id: Option<String>, said: Said) {
     let about = About { order_id, payment_id: Some(payment.to_owned()), charge_id: None };
-    let event = SignedEvent {
-        gateway: GatewayName::Stripe,
-        id: event.to_owned(),
-        kind: "refund.updated".to_owned(),
-        report: None,
-        about: Some((about, said)),
-        removed_method: None,
-    };
+    let event =
+        SignedEvent { about: Some((about, said)), ..SignedEvent::stored(GatewayName::Stripe, event, "refund.updated") };
     receive_signed(&world.charging, world.context().await.now, event).await.unwrap();
 }
 
@@ -277,8 +273,14 @@ async fn a_refund_made_in_the_console_counts_once_however_often_it_is_told() {
     let after = cycle(&world, &id, 0).await;
     assert_eq!((after.refunded, after.refunds.len()), (PRICE, 2));
     assert_eq!(after.refund(&ours).unwrap().origin, Origin::Ours);
-    let foreign =
-        Seen { gateway_refund_id: "re_x".into(), refund_id: None, amount: 1, state: SeenState::Succeeded, code: None };
+    let foreign = Seen {
+        gateway_refund_id: "re_x".into(),
+        refund_id: None,
+        amount: 1,
+        currency: None,
+        state: SeenState::Succeeded,
+        code: None,
+    };
     signed(&world, "evt_5", "pi_nobody", None, Said::Refund(foreign)).await;
     assert_eq!(facts(&world, "webhook.unmatched").len(), 1);
 }
@@ -288,16 +290,18 @@ async fn a_toss_hint_about_a_cancel_is_read_back_and_a_forged_one_says_nothing()
     let (world, gateway, id, payment) = paid(GatewayName::Toss).await;
     let now = world.context().await.now;
     let order = Billable { subscription: id.clone(), index: 0, seq: 0 }.order_id(GatewayName::Toss, 1);
-    receive_hint(&world.charging, now, GatewayName::Toss, &order, true).await.unwrap();
+    receive_hint(&world.charging, &Rereads::default(), now, GatewayName::Toss, &Hint::cancelled(&order)).await.unwrap();
     assert_eq!(cycle(&world, &id, 0).await.refunded, 0, "forged: the gateway knows of none");
     gateway.till.by_hand(&payment, 5_000);
     for _ in 0..2 {
-        receive_hint(&world.charging, now, GatewayName::Toss, &order, true).await.unwrap();
+        receive_hint(&world.charging, &Rereads::default(), now, GatewayName::Toss, &Hint::cancelled(&order))
+            .await
+            .unwrap();
     }
     assert_eq!(cycle(&world, &id, 0).await.refunded, 5_000);
     gateway.till.by_hand(&payment, 6_000);
-    receive_cancel_hint(&world.charging, now, GatewayName::Toss, &payment).await.unwrap();
-    receive_cancel_hint(&world.charging, now, GatewayName::Toss, "unknown").await.unwrap();
+    receive_cancel_hint(&world.charging, &Rereads::default(), now, GatewayName::Toss, &payment).await.unwrap();
+    receive_cancel_hint(&world.charging, &Rereads::default(), now, GatewayName::Toss, "unknown").await.unwrap();
     assert_eq!(cycle(&world, &id, 0).await.refunded, 11_000);
     assert_eq!(facts(&world, "refund.succeeded").len(), 2);
 }

@@ -67,7 +67,7 @@ impl Till {
     fn give(&self, payment: &str, refund_id: Option<&str>, amount: i64, state: SeenState) -> Seen {
         let gateway_refund_id = format!("re_{payment}_{}", self.numbers.fetch_add(1, Ordering::SeqCst));
         let refund_id = refund_id.map(str::to_owned);
-        let seen = Seen { gateway_refund_id, refund_id, amount, state, code: None };
+        let seen = Seen { gateway_refund_id, refund_id, amount, currency: None, state, code: None };
         self.rows.lock().unwrap().entry(payment.to_owned()).or_default().push(seen.clone());
         seen
     }

@@ -9,8 +9,10 @@ use domain::event::Actor;
 use domain::ids::SubscriptionId;
 use shared::crypto::token_hash;
 use shared::ports::ShardMessage;
-use shared::usecase::receive_webhook::{SignedEvent, receive_hint, receive_removal, receive_signed};
+use shared::usecase::receive_hint::{Hint, receive_hint, receive_removal};
+use shared::usecase::receive_webhook::{SignedEvent, receive_signed};
 use shared::usecase::recover_charge::recover;
+use shared::usecase::rereads::Rereads;
 use shared::usecase::run_billing;
 use shared::usecase::runner::{Runner, Settings};
 
@@ -131,16 +133,13 @@ pub fn webhook(sim: &Arc<Sim>, who: Who, hook: Hook, tries: u32) {
 async fn received(process: &crate::process::Process, hook: Hook) -> bool {
     let charging = &process.charging;
     let now = charging.clock.now().await;
-    let signed = |id: String, kind: &str| SignedEvent {
-        gateway: GatewayName::Stripe,
-        id,
-        kind: kind.to_owned(),
-        report: None,
-        about: None,
-        removed_method: None,
-    };
+    let signed = |id: String, kind: &str| SignedEvent::stored(GatewayName::Stripe, id, kind);
     let result = match hook {
-        Hook::Toss { order_id } => receive_hint(charging, now, GatewayName::Toss, &order_id, false).await,
+        // Each delivery meets a process of its own here: none remembers what another asked.
+        Hook::Toss { order_id } => {
+            let hint = Hint::about(&order_id);
+            receive_hint(charging, &Rereads::default(), now, GatewayName::Toss, &hint).await
+        }
         Hook::Stripe { id, billable, answer } => {
             let event = SignedEvent { report: Some((billable, answer)), ..signed(id, "payment_intent") };
             receive_signed(charging, now, event).await

@@ -12,6 +12,7 @@ pub mod gateway;
 mod jobs;
 pub mod judge;
 pub mod mail;
+mod operators;
 mod people;
 mod process;
 pub mod report;

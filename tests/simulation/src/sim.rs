@@ -306,8 +306,13 @@ fn counted(mut record: Record) -> Record {
         Record::Control(row) => row.version += 1,
         Record::Document(_)
         | Record::Posting(_)
+        | Record::Settlement(_)
+        | Record::Statistic(_)
+        | Record::Book(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
+        | Record::Forwarded(_)
+        | Record::Seal(_)
         | Record::Plan(_)
         | Record::Event(_) => {}
     }

@@ -18,7 +18,8 @@ use crate::clock::{DAY, HOUR, MINUTE, SECOND};
 use crate::jobs;
 use crate::judge;
 use crate::mail::Letter;
-use crate::people::{self, People};
+use crate::operators;
+use crate::people::People;
 use crate::sim::Sim;
 use crate::weather::{Kind, Weather};
 
@@ -191,9 +192,9 @@ impl Driver {
             Letter::Hint { id, received } => jobs::recovery(sim, id, received),
             Letter::Hook { who, hook, tries } => jobs::webhook(sim, who, hook, tries),
             Letter::Person(who) => self.people.act(sim, who),
-            Letter::Operators => people::operators(sim, self.config.subscriptions),
-            Letter::Resume(gateway) => people::resume(sim, gateway),
-            Letter::Approve(run) => people::approve(sim, run),
+            Letter::Operators => operators::round(sim, self.config.subscriptions),
+            Letter::Resume(gateway) => operators::resume(sim, gateway),
+            Letter::Approve(run) => operators::approve(sim, run),
             Letter::TickAgain => jobs::tick(sim),
         }
     }
@@ -205,7 +206,7 @@ impl Driver {
         self.writes = writes;
         judge::alive(&self.sim, now);
         self.sim.weather.lock().unwrap().gather(now, &self.sim.rng);
-        people::look_at_runs(&self.sim);
+        operators::look_at_runs(&self.sim);
         jobs::tick(&self.sim);
         if self.sim.strikes(Kind::TickTwice, crate::trace::NOBODY) {
             self.sim.post(self.sim.rng.range(0, 20 * SECOND), Letter::TickAgain);

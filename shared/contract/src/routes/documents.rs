@@ -1,9 +1,10 @@
 //! Refunds, invoices and the ledger.
 
 use serde_json::{Value, json};
-use shared::api::documents::{ExplanationBody, InvoiceBody, InvoiceSummaryBody, LedgerBody, TaxBody};
+use shared::api::documents::{CloseBody, ExplanationBody, InvoiceBody, InvoiceSummaryBody, LedgerBody, TaxBody};
 use shared::api::refunds::RefundBody;
 use shared::api::requests::{ApproveRefund, NoFields, RefundPayment};
+use shared::api::settlements::SettlementBody;
 
 use crate::examples;
 use crate::operation::{Operation, id_schema};
@@ -99,4 +100,26 @@ pub fn show_ledger() -> Operation {
             "schema": { "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" }, "example": "2027-01",
         }))
         .answers::<LedgerBody>(200, "The month's sums.", examples::ledger())
+}
+
+pub fn close_month() -> Operation {
+    Operation::new("operations", "Close a month: what it says is kept, and later entries go to the next open month")
+        .about("Closing it again answers the same. A month that is not over, does not tie or has unexplained money is refused.")
+        .keyed()
+        .may_take::<NoFields>(json!({}))
+        .answers::<CloseBody>(200, "The closed month.", examples::close())
+        .refuses(409, &["conflict"])
+}
+
+pub fn list_settlements() -> Operation {
+    let date = || json!({ "type": "string", "format": "date" });
+    let required = |name: &str, schema: Value, text: &str, example: &str| json!({ "name": name, "in": "query", "required": true, "description": text, "schema": schema, "example": example });
+    Operation::new("operations", "What a gateway listed on a day, and what the books say to it")
+        .about("As a sheet when `Accept` names `text/csv`; `x-next-cursor` then says where the following part begins.")
+        .parameter(required("gateway", json!({ "type": "string", "enum": ["toss", "stripe"] }), "Whose list.", "toss"))
+        .parameter(required("day", date(), "A Seoul day.", "2027-01-31"))
+        .paged()
+        .answers::<SettlementBody>(200, "The day.", examples::settlement())
+        .sheet(200)
+        .header(200, "x-next-cursor", "Of a sheet: the `cursor` of its next part.")
 }

@@ -1,6 +1,8 @@
 //! What operators do.
 
 use serde_json::json;
+use shared::api::audit::EventBody;
+use shared::api::metrics::MetricsBody;
 use shared::api::operations::{GatewayBody, GuidesBody, LettersBody, PlacedBody, RedrivenBody, RunBody};
 use shared::api::requests::{NoFields, RedriveFailedCharges, SendPaymentGuides, StartRun, SwitchGateway};
 use shared::ports::DeadQueue;
@@ -87,4 +89,24 @@ pub fn redrive_failed_charges() -> Operation {
         .may_take::<RedriveFailedCharges>(json!({ "queue": "failed-charges", "max": 10 }))
         .answers::<RedrivenBody>(200, "What was sent.", examples::redriven())
         .refuses(409, &["conflict"])
+}
+
+pub fn show_metrics() -> Operation {
+    let date = || json!({ "type": "string", "format": "date" });
+    Operation::new(TAG, "Charges, declines, recoveries and revenue of some days, and what is open now")
+        .about("Days are Seoul's, both inclusive, at most a year; the last thirty without them.")
+        .query("from", date(), "First day.")
+        .query("to", date(), "Last day; today when absent.")
+        .answers::<MetricsBody>(200, "The figures.", examples::metrics())
+}
+
+pub fn search_audit() -> Operation {
+    let text = |most: u16| json!({ "type": "string", "minLength": 1, "maxLength": most });
+    Operation::new(TAG, "What happened, newest first: about a subject, or on a day")
+        .about("By `subject` or by `day`, one of them.")
+        .paged()
+        .query("subject", text(200), "The id of what an event is about.")
+        .query("day", json!({ "type": "string", "format": "date" }), "A UTC day.")
+        .query("type", json!({ "type": "string", "pattern": "^[a-z._]{1,64}$" }), "Leaves events of one type only.")
+        .page::<EventBody>("A page of events. It may be short and still have a successor.", examples::event())
 }

@@ -90,3 +90,24 @@ impl CreditNoteId {
         CreditNoteId::of(text.strip_prefix("crn_").ok_or(MalformedId)?)
     }
 }
+
+/// `dbn_<refund id>`: the debit note of one refund that came back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DebitNoteId(String);
+
+text_id!(DebitNoteId);
+
+impl DebitNoteId {
+    /// # Errors
+    /// As [`CreditNoteId::of`].
+    pub fn of(refund_id: &str) -> Result<DebitNoteId, MalformedId> {
+        CreditNoteId::of(refund_id).map(|_| DebitNoteId(format!("dbn_{refund_id}")))
+    }
+
+    /// # Errors
+    /// When the text is not `dbn_` and a refund's id.
+    pub fn parse(text: &str) -> Result<DebitNoteId, MalformedId> {
+        DebitNoteId::of(text.strip_prefix("dbn_").ok_or(MalformedId)?)
+    }
+}

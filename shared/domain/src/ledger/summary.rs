@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Account, Entry, Source};
 use crate::document::Document;
-use crate::invoice::{CreditNoteId, InvoiceId};
+use crate::invoice::{CreditNoteId, DebitNoteId, InvoiceId};
 use crate::money::Currency;
 
 /// Both sides of one account in one currency, minor units, each positive.
@@ -39,20 +39,26 @@ pub struct Documented {
 pub enum About {
     Invoice(InvoiceId),
     CreditNote { invoice: InvoiceId, id: CreditNoteId },
+    DebitNote { invoice: InvoiceId, id: DebitNoteId },
 }
 
 impl Entry {
-    /// The document it is about; none for what a gateway keeps or pays out.
+    /// The document it is about; none for what a gateway keeps, pays out or holds for nobody.
     #[must_use]
     pub fn about(&self) -> Option<About> {
         let invoice = InvoiceId::parse(self.invoice.as_deref()?).ok()?;
+        let what = || self.id.splitn(3, '#').nth(2);
         match self.source {
             Source::Invoiced | Source::Captured => Some(About::Invoice(invoice)),
             Source::Refunded => {
-                let id = CreditNoteId::parse(self.id.splitn(3, '#').nth(2)?).ok()?;
+                let id = CreditNoteId::parse(what()?).ok()?;
                 Some(About::CreditNote { invoice, id })
             }
-            Source::Fee | Source::PaidOut => None,
+            Source::Returned => {
+                let id = DebitNoteId::parse(what()?).ok()?;
+                Some(About::DebitNote { invoice, id })
+            }
+            Source::Fee | Source::PaidOut | Source::Disputed | Source::Quarantined | Source::Released => None,
         }
     }
 
@@ -70,6 +76,8 @@ pub struct Month {
     pub accounts: BTreeMap<(Currency, Account), Balance>,
     pub invoices: BTreeMap<Currency, Documented>,
     pub credit_notes: BTreeMap<Currency, Documented>,
+    /// Refunds that came back.
+    pub debit_notes: BTreeMap<Currency, Documented>,
     /// Ids of entries whose document is missing or says another amount or month.
     pub untied: Vec<String>,
 }
@@ -90,14 +98,21 @@ impl Month {
         let said = match document {
             Some(Document::Invoice(d)) => Some((d.supply, d.vat, d.total, d.payment.on, d.currency)),
             Some(Document::CreditNote(d)) => Some((d.supply, d.vat, d.total, d.on, d.currency)),
+            Some(Document::DebitNote(d)) => Some((d.supply, d.vat, d.total, d.on, d.currency)),
             Some(Document::Tax(_) | Document::Counter(_)) | None => None,
         };
-        let booked = (entry.debits(), entry.on, entry.currency);
+        let booked = (entry.debits(), entry.date(), entry.currency);
         let ties = said.is_some_and(|(_, _, total, on, currency)| (total, on, currency) == booked);
         let sums = match entry.source {
             Source::Invoiced => Some(&mut self.invoices),
             Source::Refunded => Some(&mut self.credit_notes),
-            Source::Captured | Source::Fee | Source::PaidOut => None,
+            Source::Returned => Some(&mut self.debit_notes),
+            Source::Captured
+            | Source::Fee
+            | Source::PaidOut
+            | Source::Disputed
+            | Source::Quarantined
+            | Source::Released => None,
         };
         if let (Some(sums), Some((supply, vat, total, _, currency))) = (sums, said) {
             let sum = sums.entry(currency).or_default();
@@ -106,7 +121,11 @@ impl Month {
             sum.vat = sum.vat.saturating_add(vat.into());
             sum.total = sum.total.saturating_add(total.into());
         }
-        if !ties && !matches!(entry.source, Source::Fee | Source::PaidOut) {
+        let alone = matches!(
+            entry.source,
+            Source::Fee | Source::PaidOut | Source::Disputed | Source::Quarantined | Source::Released
+        );
+        if !ties && !alone {
             self.untied.push(entry.id.clone());
         }
     }
@@ -129,8 +148,9 @@ impl Month {
         let agree = |currency: Currency| {
             let invoiced = self.invoices.get(&currency).copied().unwrap_or_default();
             let credited = self.credit_notes.get(&currency).copied().unwrap_or_default();
+            let returned = self.debit_notes.get(&currency).copied().unwrap_or_default();
             net(currency, Account::Revenue) == invoiced.supply.saturating_neg()
-                && net(currency, Account::Refunds) == credited.supply
+                && net(currency, Account::Refunds) == credited.supply.saturating_sub(returned.supply)
                 && net(currency, Account::Receivable) == 0
         };
         self.untied.is_empty() && self.accounts.keys().all(|(currency, _)| agree(*currency))

@@ -25,7 +25,10 @@ pub struct Seen {
     pub gateway_refund_id: String,
     /// Ours, when it carries one.
     pub refund_id: Option<String>,
+    /// Minor units.
     pub amount: i64,
+    /// ISO 4217, in either case; none where the gateway says none.
+    pub currency: Option<String>,
     pub state: SeenState,
     /// Why it failed.
     pub code: Option<String>,
@@ -55,6 +58,9 @@ impl Cycle {
 
     fn observe_one(&self, seen: &Seen, now: Timestamp) -> Option<Change> {
         self.payment()?;
+        if seen.currency.as_ref().is_some_and(|c| !c.eq_ignore_ascii_case(self.amount.currency.code())) {
+            return self.other_currency(seen);
+        }
         let (mut cycle, known) = match self.known(seen) {
             Some(known) => (self.clone(), known.clone()),
             None if seen.amount < 1 => return None,
@@ -86,6 +92,19 @@ impl Cycle {
                 Some(Change { cycle, facts })
             }
         }
+    }
+
+    /// Money in another currency than was paid is none of the payment's: it is booked nowhere, an operator must look.
+    fn other_currency(&self, seen: &Seen) -> Option<Change> {
+        let told = seen.currency.as_deref().unwrap_or_default().to_ascii_uppercase();
+        let id = self.known(seen).map_or_else(
+            || RefundId::named(&format!("{} {}", self.subscription_id, seen.gateway_refund_id)),
+            |known| known.id.clone(),
+        );
+        let refund = blank(id, seen.amount, Origin::Console, "gateway".to_owned(), Timestamp::UNIX_EPOCH);
+        let fact =
+            self.refund_fact("payment.quarantined", &refund).with("refunded", self.refunded).with("currency", told);
+        (seen.state != SeenState::Failed).then(|| Change { cycle: self.clone(), facts: vec![fact] })
     }
 
     fn known(&self, seen: &Seen) -> Option<&Refund> {
@@ -141,6 +160,7 @@ impl Cycle {
             gateway_refund_id: gateway_refund_id.to_owned(),
             refund_id: Some(id.to_string()),
             amount: refund.amount,
+            currency: None,
             state,
             code: None,
         };

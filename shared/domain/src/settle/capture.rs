@@ -11,6 +11,7 @@ use crate::charge::{Billable, Capture, GatewayName, LiveAttempt};
 use crate::cycle::{Attempt, Cycle, Outcome, Payment, State, quarantine_id};
 use crate::event::Fact;
 use crate::money::Money;
+use crate::statistics::{dunning_moved, worth};
 use crate::subscription::{Status, Subscription};
 
 pub(super) fn captured(
@@ -97,13 +98,13 @@ fn paid_facts(before: &Subscription, after: &Subscription, report: &Report, capt
             .with("amount", capture.amount.amount)
             .with("currency", capture.amount.currency.code())
     };
-    let mut facts = vec![
-        paid("payment.captured")
-            .with("orderId", capture.order_id.as_str())
-            .with("paymentId", capture.payment_id.as_str()),
-    ];
+    let captured = paid("payment.captured")
+        .with("orderId", capture.order_id.as_str())
+        .with("paymentId", capture.payment_id.as_str());
+    let mut facts = vec![dunning_moved(captured, before, after)];
     if after.status != before.status {
-        facts.push(Fact::new("subscription.activated", before.id.as_str()).with("from", before.status.as_str()));
+        let fact = Fact::new("subscription.activated", before.id.as_str()).with("from", before.status.as_str());
+        facts.push(worth(fact, after));
     }
     if has_ended(after) {
         facts.push(paid("payment.refund_owed").with("paymentId", capture.payment_id.as_str()));
@@ -201,7 +202,9 @@ fn quarantine(
     subject: &Subject,
     capture: &Capture,
 ) -> Result<Settlement, OutOfRange> {
-    let fact = quarantine_fact(subscription, before.index, capture).with("expected", subject.amount);
+    let fact = quarantine_fact(subscription, before.index, capture)
+        .with("expected", subject.amount)
+        .with("gateway", subject.gateway.as_str());
     let charged_again =
         matches!(subscription.status, Status::PendingActivation | Status::Active) && was_approved(subscription);
     let park = charged_again && before.state == State::Open && subscription.owes_next(before.index, before.seq);

@@ -7,9 +7,10 @@ use domain::calendar::seoul_date;
 use domain::cancelling::CancelAt;
 use domain::charge::{Answer, GatewayName, LiveAttempt, Trigger};
 use domain::cycle::{Cycle, Outcome, State};
-use domain::event::Fact;
-use domain::ids::MethodId;
+use domain::event::{Actor, Event, Fact};
+use domain::ids::{EventId, MethodId, ulid};
 use domain::settle::{Report, Settlement, absent, settle};
+use domain::statistics::{self, ACTIVE, COUNTED, DUNNING, Effect, MRR, Sums};
 use domain::subscription::{Due, StartRefused, Status, Subscription};
 use jiff::Timestamp;
 
@@ -81,6 +82,9 @@ impl Books {
 
     fn apply(&mut self, settlement: Settlement, may_step: bool) -> Vec<Fact> {
         let Settlement::Apply(settled) = settlement else { return Vec::new() };
+        if let Some(after) = &settled.subscription {
+            levels_follow(&self.subscription, after, &settled.facts);
+        }
         if let (Some(before), Some(after)) =
             (&self.subscription.dunning, settled.subscription.as_ref().and_then(|s| s.dunning.as_ref()))
         {
@@ -200,6 +204,7 @@ impl Books {
     /// A step and what it means for the open cycle, in one commit.
     fn end(&mut self, after: Subscription, fact: Fact) -> Vec<Fact> {
         let mut facts = vec![fact];
+        levels_follow(&self.subscription, &after, &facts);
         let closed = self.open_cycle().and_then(|open| self.subscription.closing(after.status, open));
         if let Some((cycle, fact)) = closed {
             facts.push(fact);
@@ -219,4 +224,36 @@ impl Books {
         let today = seoul_date(now);
         self.subscription.period(self.subscription.next_index(), today).unwrap().start <= today
     }
+}
+
+/// What facts say began and ended is what began and ended.
+fn levels_follow(before: &Subscription, after: &Subscription, facts: &[Fact]) {
+    let mut told = Sums::new();
+    for fact in facts {
+        let event = Event {
+            id: EventId::new(ulid(birth(), 1)),
+            at: birth(),
+            kind: fact.kind.to_owned(),
+            subject: fact.subject.clone(),
+            actor: Actor::System("laws".to_owned()),
+            reason: None,
+            changes: fact.changes.clone(),
+        };
+        let effect = statistics::effect(&event);
+        let counted = COUNTED.contains(&fact.kind) || effect == Effect::default();
+        assert!(counted, "{} counts and is not forwarded", fact.kind);
+        statistics::add(&mut told, &effect.levels);
+    }
+    let levels = |s: &Subscription| {
+        let active = i64::from(s.status == Status::Active);
+        let monthly = active * statistics::monthly(s.amount, s.interval());
+        [
+            (ACTIVE.to_owned(), active),
+            (DUNNING.to_owned(), i64::from(s.dunning.is_some())),
+            (format!("{MRR}.KRW"), monthly),
+        ]
+    };
+    let moved = levels(before).into_iter().zip(levels(after)).map(|((name, was), (_, is))| (name, is - was));
+    let moved: Sums = moved.filter(|(_, by)| *by != 0).collect();
+    assert_eq!(told, moved, "{facts:?}");
 }

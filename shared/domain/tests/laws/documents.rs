@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 use super::fixtures::{at, birth, days, method};
 
-fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
+pub fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
     let code = |n: usize| if n == 0 { "CORE".to_owned() } else { format!("ADDON{n}") };
     let lines: Vec<Line> =
         amounts.iter().enumerate().map(|(n, amount)| Line { code: code(n), amount: *amount }).collect();
@@ -50,7 +50,7 @@ fn cycle(amounts: &[i64], index: u32, paid_at: Timestamp) -> Cycle {
     }
 }
 
-fn plan(amounts: &[i64]) -> Plan {
+pub fn plan(amounts: &[i64]) -> Plan {
     let addon = |(n, amount): (usize, &i64)| Addon {
         code: format!("ADDON{}", n + 1),
         name: format!("addon {n}"),
@@ -79,7 +79,7 @@ fn supplier() -> Supplier {
     }
 }
 
-fn invoiced(cycle: &Cycle, plan: Option<&Plan>, counter: &Counter) -> Result<(Invoice, Counter), InvoiceError> {
+pub fn invoiced(cycle: &Cycle, plan: Option<&Plan>, counter: &Counter) -> Result<(Invoice, Counter), InvoiceError> {
     let (supplier, tenant) = (supplier(), cycle.subscription_id.request().tenant());
     let with = Particulars {
         tenant_id: &tenant,
@@ -107,7 +107,7 @@ fn refunded(invoice: &Invoice, n: usize, amount: i64, before: i64) -> Refunded {
 }
 
 /// An invoice of these lines, refunded in parts that add up to at most its total.
-fn file(amounts: &[i64], parts: &[i64]) -> File {
+pub fn file(amounts: &[i64], parts: &[i64]) -> File {
     let (invoice, _) =
         invoiced(&cycle(amounts, 0, birth()), Some(&plan(amounts)), &Counter::new("MG-2027".into())).unwrap();
     let (mut counter, mut before, mut notes) = (Counter::new("MGC-2027".into()), 0, Vec::new());
@@ -120,7 +120,7 @@ fn file(amounts: &[i64], parts: &[i64]) -> File {
             notes.push(note);
         }
     }
-    File { invoice, notes, tax: None }
+    File { invoice, notes, returns: Vec::new(), tax: None }
 }
 
 fn entries(file: &File) -> Vec<(Entry, Document)> {
@@ -331,7 +331,7 @@ proptest! {
                 match &mut changed {
                     Document::Invoice(d) => d.total += by,
                     Document::CreditNote(d) => d.total += by,
-                    Document::Tax(_) | Document::Counter(_) => {}
+                    Document::DebitNote(_) | Document::Tax(_) | Document::Counter(_) => {}
                 }
                 lost.add(&entry, (n != at).then_some(&document));
                 other.add(&entry, Some(if n == at { &changed } else { &document }));

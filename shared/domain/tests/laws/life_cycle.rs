@@ -1,13 +1,12 @@
 //! Life cycles: every transition function keeps to the published steps or refuses.
 
 use domain::charge::{GatewayName, Trigger};
-use domain::contact::Contact;
 use domain::cycle::State;
-use domain::ids::{RequestId, ulid};
-use domain::onboarding::{Application, Consents, DecideError, Status as ApplicationStatus, Verdict};
+use domain::onboarding::{Application, DecideError, Status as ApplicationStatus, Verdict};
 use domain::subscription::{Due, StartRefused, Status, Subscription};
 use jiff::Timestamp;
 
+use crate::applications::application;
 use crate::books::Books;
 use crate::fixtures::{at, birth, by_call, captured, claim, days, hard, hours, method, refused, soft, unapproved};
 
@@ -230,30 +229,6 @@ fn approval_happens_once() {
     declined.hear(Trigger::First, birth(), soft);
     for s in [once, declined.subscription, in_status(Status::Active), in_status(Status::Terminated)] {
         assert_eq!(s.approved(birth() + days(9)), s, "a second approval changes nothing");
-    }
-}
-
-fn application(status: ApplicationStatus, carded: bool) -> Application {
-    Application {
-        id: RequestId::new(ulid(birth(), 1)),
-        status,
-        business_name: "Hanbit".into(),
-        business_number: None,
-        category: None,
-        region: None,
-        contact: Contact { name: "Kim".into(), email: "kim@example.kr".into(), phone: "010-1234-5678".into() },
-        plan_code: "CORE".into(),
-        addon_codes: Vec::new(),
-        note: None,
-        checklist: Vec::new(),
-        consents: Consents { version: "2026-11".into(), at: birth() },
-        customer_key: "key".into(),
-        stripe_customer: None,
-        method_id: carded.then(|| method(1)),
-        subscription_id: None,
-        decision: None,
-        submitted_at: birth(),
-        version: 0,
     }
 }
 

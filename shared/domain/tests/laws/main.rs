@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: failing loudly is its purpose")]
 
 mod answers;
+mod applications;
 mod books;
 mod calendar;
 mod cancelling;
+mod closing;
+mod details;
 mod documents;
 mod dunning;
 mod fixtures;
@@ -15,6 +18,7 @@ mod intents;
 mod life_cycle;
 mod money;
 mod new_card;
+mod notices;
 mod order;
 mod outage;
 mod quarantine;
@@ -22,6 +26,9 @@ mod records;
 mod refunds;
 mod resolve;
 mod runs;
+mod seals;
+mod settlement;
+mod statistics;
 mod walk;
 mod without_card;
 mod world;

@@ -13,43 +13,43 @@ use proptest::prelude::*;
 use crate::books::Books;
 use crate::fixtures::{PRICE, birth, days, hours, minutes};
 
-fn paid(gateway: GatewayName) -> Cycle {
+pub fn paid(gateway: GatewayName) -> Cycle {
     Books::active(gateway).cycle(0).clone()
 }
 
-fn id(n: u128) -> RefundId {
+pub fn id(n: u128) -> RefundId {
     RefundId::new(ulid(birth(), n))
 }
 
-fn wish(n: u128, amount: Option<i64>) -> Wish {
+pub fn wish(n: u128, amount: Option<i64>) -> Wish {
     Wish { id: id(n), amount, reason: "asked".into(), by: "kim".into(), limit: None }
 }
 
-fn request(cycle: &Cycle, n: u128, amount: Option<i64>) -> Cycle {
+pub fn request(cycle: &Cycle, n: u128, amount: Option<i64>) -> Cycle {
     cycle.request_refund(wish(n, amount), birth()).unwrap().cycle
 }
 
-fn started(cycle: &Cycle, n: u128, now: Timestamp) -> Cycle {
+pub fn started(cycle: &Cycle, n: u128, now: Timestamp) -> Cycle {
     match cycle.start_refund(&id(n), format!("token {n}"), now + minutes(2), now) {
         Start::Claimed(cycle) => cycle,
         other => panic!("claimed, not {other:?}"),
     }
 }
 
-fn heard(cycle: &Cycle, n: u128, answer: &Answer) -> Cycle {
+pub fn heard(cycle: &Cycle, n: u128, answer: &Answer) -> Cycle {
     cycle.settle_refund(&id(n), &format!("token {n}"), answer, birth()).map_or(cycle.clone(), |c| c.cycle)
 }
 
-fn done(n: u128) -> Answer {
+pub fn done(n: u128) -> Answer {
     Answer::Done { gateway_refund_id: format!("re_{n}") }
 }
 
 fn seen(n: u128, ours: bool, amount: i64, state: SeenState) -> Seen {
     let refund_id = ours.then(|| id(n).to_string());
-    Seen { gateway_refund_id: format!("re_{n}"), refund_id, amount, state, code: None }
+    Seen { gateway_refund_id: format!("re_{n}"), refund_id, amount, currency: None, state, code: None }
 }
 
-fn status(cycle: &Cycle, n: u128) -> Status {
+pub fn status(cycle: &Cycle, n: u128) -> Status {
     cycle.refund(&id(n)).unwrap().status
 }
 
@@ -70,6 +70,33 @@ fn all_that_is_left_unless_an_amount_is_named() {
     assert_eq!(all.request_refund(wish(3, None), birth()), Err(Refused::TooMuch { left: 0 }));
     let vat: i64 = all.refunds.iter().filter_map(|r| r.vat).sum();
     assert_eq!(vat, all.amount.vat_split().vat.amount);
+}
+
+/// Money in another currency is none of this payment's, whoever's refund it claims to be: booked nowhere, and told.
+#[test]
+fn another_currency_is_quarantined_and_never_booked() {
+    let plain = paid(GatewayName::Stripe);
+    let sent = started(&request(&plain, 1, Some(11_000)), 1, birth());
+    for (cycle, ours) in [(&plain, false), (&sent, true)] {
+        for (currency, state) in
+            [("usd", SeenState::Succeeded), ("eur", SeenState::Pending), ("USD", SeenState::Succeeded)]
+        {
+            let told = Seen { currency: Some(currency.into()), ..seen(1, ours, 11_000, state) };
+            let change = cycle.observe_refunds(&[told], birth()).unwrap();
+            assert_eq!(change.cycle, *cycle, "{currency}");
+            let [fact] = &change.facts[..] else { panic!("one fact") };
+            assert_eq!(
+                (fact.kind, fact.changes["currency"].as_str()),
+                ("payment.quarantined", Some(&*currency.to_uppercase()))
+            );
+        }
+        let nothing = Seen { currency: Some("usd".into()), ..seen(1, ours, 11_000, SeenState::Failed) };
+        assert_eq!(cycle.observe_refunds(&[nothing], birth()), None, "nothing moved");
+        for currency in [None, Some("krw".to_owned()), Some("KRW".to_owned())] {
+            let told = Seen { currency, ..seen(1, ours, 11_000, SeenState::Succeeded) };
+            assert_eq!(cycle.observe_refunds(&[told], birth()).unwrap().cycle.refunded, 11_000);
+        }
+    }
 }
 
 #[test]
@@ -270,7 +297,7 @@ impl Till {
             return None;
         }
         let gateway_refund_id = format!("re_{}", self.rows.len());
-        self.rows.push(Seen { gateway_refund_id, refund_id, amount, state, code: None });
+        self.rows.push(Seen { gateway_refund_id, refund_id, amount, currency: None, state, code: None });
         self.rows.last().cloned()
     }
 }

@@ -249,6 +249,7 @@ pub(in crate::gateway) fn seen(row: &Value) -> Option<Seen> {
         gateway_refund_id: owned(row, "id")?,
         refund_id: row.get("metadata").and_then(|metadata| owned(metadata, "refund_id")),
         amount: whole(row, "amount")?,
+        currency: owned(row, "currency"),
         state,
         code: if state == SeenState::Failed { failure(row) } else { None },
     })

@@ -53,6 +53,7 @@ fn movement(row: &Value) -> Option<Movement> {
         kind,
         order_id: of(intent).or_else(|| of(source)),
         payment_id: id(source, "payment_intent"),
+        charge_id: if kind == Kind::Capture { id(row, "source") } else { id(source, "charge") },
         about: id(row, "source").filter(|_| kind != Kind::Capture),
         amount: money(row, "amount", "currency")?,
         at: Timestamp::from_second(whole(row, "created")?).ok()?,
@@ -98,7 +99,7 @@ mod tests {
             (Kind::Capture, Money::krw(33_000), Some(true))
         );
         assert_eq!((movement.order_id.as_deref(), movement.payment_id.as_deref()), (Some("o-3-0"), Some("pi_1")));
-        assert_eq!(movement.about, None);
+        assert_eq!((movement.about, movement.charge_id.as_deref()), (None, Some("ch_1")));
     }
 
     #[test]
@@ -107,6 +108,7 @@ mod tests {
             "payment_intent": {"id": "pi_1", "metadata": {"order_id": "o-3-0"}}, "metadata": {"refund_id": "rf_1"}});
         let Listed::Movement(movement) = listed(&row("refund", -1_000, &source)) else { panic!("read") };
         assert_eq!((movement.kind, movement.about.as_deref()), (Kind::Refund, Some("re_1")));
+        assert_eq!(movement.charge_id.as_deref(), Some("ch_1"));
         assert_eq!(movement.order_id.as_deref(), Some("o-3-0"));
     }
 

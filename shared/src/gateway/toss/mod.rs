@@ -136,7 +136,7 @@ impl Gateway for Toss {
         let Some(payment_id) = payment.payment_id else { return OrderOf::Foreign };
         let Ok(key) = current(self.keys.as_ref()).await else { return OrderOf::Failed };
         match send(&self.client, build::by_payment(&self.base, &key, payment_id)).await {
-            Ok(reply) => read::order(&reply, payment_id),
+            Ok(reply) => read::order(&reply, payment_id, payment.secret),
             Err(NoAnswer) => OrderOf::Failed,
         }
     }

@@ -5,8 +5,9 @@
 use domain::charge::{Answer, Capture, Decline, DeclineClass, Heard, Lookup};
 use domain::method::MaskedCard;
 use domain::refund::{Seen, SeenState};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use subtle::ConstantTimeEq;
 
 use super::super::json::{money, owned, text, whole};
 use super::super::transport::Reply;
@@ -212,7 +213,7 @@ pub(super) fn asked(reply: &Reply, refund: &Refund<'_>, code: String) -> RefundA
 fn own_cancel(payment: &Value, refund: &Refund<'_>) -> Option<RefundAnswer> {
     let cancels = payment.get("cancels")?.as_array()?;
     let own = cancels.iter().find(|cancel| text(cancel, "cancelReason") == Some(refund.refund_id))?;
-    let Seen { gateway_refund_id, state, code, .. } = seen(own)?;
+    let Seen { gateway_refund_id, state, code, .. } = seen(own, None)?;
     Some(match state {
         SeenState::Pending => RefundAnswer::Pending { gateway_refund_id },
         SeenState::Failed => RefundAnswer::Refused { code: code.unwrap_or_default() },
@@ -221,7 +222,7 @@ fn own_cancel(payment: &Value, refund: &Refund<'_>) -> Option<RefundAnswer> {
 }
 
 /// One cancel. The reason is our refund id when we made it, and somebody's words when the console did.
-fn seen(cancel: &Value) -> Option<Seen> {
+fn seen(cancel: &Value, currency: Option<&str>) -> Option<Seen> {
     let state = match text(cancel, "cancelStatus") {
         Some("IN_PROGRESS") => SeenState::Pending,
         Some("ABORTED") => SeenState::Failed,
@@ -231,6 +232,7 @@ fn seen(cancel: &Value) -> Option<Seen> {
         gateway_refund_id: owned(cancel, "transactionKey")?,
         refund_id: owned(cancel, "cancelReason").filter(|reason| reason.starts_with("rf_")),
         amount: whole(cancel, "cancelAmount")?,
+        currency: currency.map(str::to_owned),
         state,
         code: (state == SeenState::Failed).then(|| "ABORTED".to_owned()),
     })
@@ -244,19 +246,26 @@ pub(super) fn refunds(reply: &Reply, payment_id: &str) -> RefundsListed {
     };
     let all = match payment.get("cancels") {
         None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(cancels)) => cancels.iter().map(seen).collect(),
+        // A cancel has no currency of its own: it is the payment's.
+        Some(Value::Array(cancels)) => cancels.iter().map(|c| seen(c, text(&payment, "currency"))).collect(),
         Some(_) => None,
     };
     all.map_or(RefundsListed::Failed, RefundsListed::All)
 }
 
-/// The order a payment was made for.
-pub(super) fn order(reply: &Reply, payment_id: &str) -> OrderOf {
+/// The order a payment was made for. A claimed secret is compared where the payment shows one, in constant time.
+pub(super) fn order(reply: &Reply, payment_id: &str, claimed: Option<&SecretString>) -> OrderOf {
     if !reply.ok() {
         let unknown = reply.status == 404 && code(reply).as_deref() == Some("NOT_FOUND_PAYMENT");
         return if unknown { OrderOf::Foreign } else { OrderOf::Failed };
     }
     let payment = reply.json().filter(|payment| text(payment, "paymentKey") == Some(payment_id));
+    let own = payment.as_ref().and_then(|payment| owned(payment, "secret"));
+    if let (Some(own), Some(claimed)) = (own, claimed)
+        && !bool::from(own.as_bytes().ct_eq(claimed.expose_secret().as_bytes()))
+    {
+        return OrderOf::Forged;
+    }
     match payment.as_ref().and_then(|payment| owned(payment, "orderId")) {
         Some(order_id) => OrderOf::Order { order_id, payment_id: payment_id.to_owned() },
         None => OrderOf::Failed,

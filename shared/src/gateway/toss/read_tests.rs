@@ -238,7 +238,20 @@ fn every_cancel_of_a_payment_is_seen_ours_and_the_consoles() {
     assert_eq!(refunds(&reply(200, &body.to_string()), "another"), RefundsListed::Failed);
     assert_eq!(refunds(&reply(500, ""), &key), RefundsListed::Failed);
     let named = OrderOf::Order { order_id: body["orderId"].as_str().unwrap().to_owned(), payment_id: key.clone() };
-    assert_eq!(order(&reply(200, &body.to_string()), &key), named);
-    assert_eq!(order(&error(404, "NOT_FOUND_PAYMENT"), &key), OrderOf::Foreign);
-    assert_eq!(order(&reply(500, ""), &key), OrderOf::Failed);
+    assert_eq!(order(&reply(200, &body.to_string()), &key, None), named);
+    assert_eq!(order(&error(404, "NOT_FOUND_PAYMENT"), &key, None), OrderOf::Foreign);
+    assert_eq!(order(&reply(500, ""), &key, None), OrderOf::Failed);
+    let claim = |secret: &str| SecretString::from(secret.to_owned());
+    for (own, claimed, ours) in [
+        (json!("ps_1"), claim("ps_1"), true),
+        (json!("ps_1"), claim("ps_2"), false),
+        (json!("ps_1"), claim("ps_11"), false),
+        (json!(null), claim("ps_2"), true),
+    ] {
+        let mut body = body.clone();
+        body["secret"] = own;
+        let said = order(&reply(200, &body.to_string()), &key, Some(&claimed));
+        assert_eq!(said == named, ours, "{said:?}");
+        assert!(ours || said == OrderOf::Forged);
+    }
 }

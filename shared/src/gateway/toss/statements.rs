@@ -104,7 +104,7 @@ fn named(row: &Value, kind: Kind, amount: Money, at: Timestamp, fee: Option<Fee>
     let key = id(row, "transactionKey")?;
     let about = (kind == Kind::Refund).then(|| key.clone());
     let (order_id, payment_id) = (owned(row, "orderId"), owned(row, "paymentKey"));
-    Some(Movement { id: key, kind, order_id, payment_id, about, amount, at, fee })
+    Some(Movement { id: key, kind, order_id, payment_id, charge_id: None, about, amount, at, fee })
 }
 
 /// A whole number, also when it is written as text.

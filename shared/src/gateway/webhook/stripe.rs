@@ -1,7 +1,7 @@
 //! Stripe events. An event is a snapshot that may be old, repeated or out of order; only a capture in it is a fact of
 //! its own, the rest says what to look at.
 
-use domain::charge::{Answer, Billable};
+use domain::charge::{Answer, Billable, Heard};
 use domain::dispute::Told;
 use domain::method::MaskedCard;
 use domain::refund::Seen;
@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Unreadable;
+use super::types::{self, Does};
 use crate::gateway::json::{id, owned, text, whole};
 use crate::gateway::stripe::methods::card;
 use crate::gateway::stripe::read::{self, Intent};
@@ -39,7 +40,9 @@ pub struct About {
 
 /// What an event is about.
 pub enum StripeKind {
-    PaymentSucceeded,
+    PaymentSucceeded {
+        payment_id: Option<String>,
+    },
     PaymentFailed,
     /// One refund's state; it carries our refund id when we made it, none when the Dashboard did.
     Refund {
@@ -59,25 +62,25 @@ pub enum StripeKind {
         token: SecretString,
         card: MaskedCard,
     },
-    SetupSucceeded {
-        setup_intent: String,
-        customer: Option<SecretString>,
-    },
-    SetupFailed {
-        setup_intent: String,
-        customer: Option<SecretString>,
-    },
     Dispute {
         about: About,
         told: Told,
     },
-    Unknown,
+    /// An object of the gateway's that we do not keep changed; `fact` is the kind of event it leaves.
+    Recorded {
+        fact: &'static str,
+        /// The gateway's id of it.
+        object: String,
+        status: Option<String>,
+    },
+    /// Nothing to do: a type of no consequence, or an object that lacks what its type promises.
+    Other,
 }
 
 /// Reads an event whose signature was verified.
 ///
 /// # Errors
-/// When it is no v1 event envelope. An event of a type or shape nobody knows is [`StripeKind::Unknown`].
+/// When it is no v1 event envelope. An event of a type or shape nobody knows is [`StripeKind::Other`].
 pub fn parse_stripe(raw: &[u8]) -> Result<StripeEvent, Unreadable> {
     let body: Value = serde_json::from_slice(raw).map_err(|_| Unreadable)?;
     if text(&body, "object").is_some_and(|object| object != "event") {
@@ -89,7 +92,7 @@ pub fn parse_stripe(raw: &[u8]) -> Result<StripeEvent, Unreadable> {
         id: owned(&body, "id").filter(|id| id.len() <= 255).ok_or(Unreadable)?,
         created: whole(&body, "created").and_then(|second| Timestamp::from_second(second).ok()),
         livemode: body.get("livemode").and_then(Value::as_bool).unwrap_or(false),
-        kind: kind(&event_type, object).unwrap_or(StripeKind::Unknown),
+        kind: kind(&event_type, object).unwrap_or(StripeKind::Other),
         report: report(&event_type, object),
         event_type,
     })
@@ -97,35 +100,29 @@ pub fn parse_stripe(raw: &[u8]) -> Result<StripeEvent, Unreadable> {
 
 /// `None` when the object lacks what the type promises.
 fn kind(event_type: &str, object: &Value) -> Option<StripeKind> {
-    let secret = |field: &str| id(object, field).map(SecretString::from);
     let own = || owned(object, "id");
-    Some(match event_type {
-        "payment_intent.succeeded" => StripeKind::PaymentSucceeded,
-        "payment_intent.payment_failed" => StripeKind::PaymentFailed,
-        "charge.refunded" => StripeKind::ChargeRefunded {
+    Some(match types::stripe(event_type) {
+        Does::Payment => StripeKind::PaymentSucceeded { payment_id: own() },
+        Does::Failure => StripeKind::PaymentFailed,
+        Does::Refunded => StripeKind::ChargeRefunded {
             about: About { charge_id: Some(own()?), ..about(object) },
             total: whole(object, "amount_refunded"),
         },
-        "refund.created" | "refund.updated" | "refund.failed" => {
-            StripeKind::Refund { about: about(object), seen: read::seen(object)? }
-        }
-        "payment_method.detached" => StripeKind::MethodRemoved { token: own()?.into() },
-        "payment_method.automatically_updated" => {
-            StripeKind::MethodUpdated { token: own()?.into(), card: card(object) }
-        }
-        "setup_intent.succeeded" => StripeKind::SetupSucceeded { setup_intent: own()?, customer: secret("customer") },
-        "setup_intent.setup_failed" => StripeKind::SetupFailed { setup_intent: own()?, customer: secret("customer") },
-        dispute if dispute.starts_with("charge.dispute.") => StripeKind::Dispute {
+        Does::Refund => StripeKind::Refund { about: about(object), seen: read::seen(object)? },
+        Does::MethodRemoved => StripeKind::MethodRemoved { token: own()?.into() },
+        Does::MethodUpdated => StripeKind::MethodUpdated { token: own()?.into(), card: card(object) },
+        Does::Dispute => StripeKind::Dispute {
             about: about(object),
             told: Told {
                 id: own()?,
                 amount: whole(object, "amount")?,
                 status: owned(object, "status")?,
                 reason: owned(object, "reason"),
-                closed: dispute == "charge.dispute.closed",
+                closed: event_type == "charge.dispute.closed",
             },
         },
-        _ => StripeKind::Unknown,
+        Does::Recorded(fact) => StripeKind::Recorded { fact, object: own()?, status: owned(object, "status") },
+        Does::Stored => StripeKind::Other,
     })
 }
 
@@ -137,16 +134,20 @@ fn about(object: &Value) -> About {
     }
 }
 
-/// What a payment event says of one of our billables.
+/// What an event says of one of our billables.
 fn report(event_type: &str, object: &Value) -> Option<(Billable, Answer)> {
-    let intent = Intent::read(object)?;
-    // A Stripe order id names the cycle; one with an attempt number is a Toss id in the wrong place.
-    let (billable, None) = Billable::parse_order_id(intent.order_id.as_deref()?)? else { return None };
-    let answer = match event_type {
-        "payment_intent.succeeded" => Answer::Captured(intent.capture()?),
-        "payment_intent.payment_failed" => Answer::Declined(intent.declined()),
+    let does = types::stripe(event_type);
+    let intent = Intent::read(object);
+    let answer = match (does, &intent) {
+        (Does::Payment, Some(intent)) => Answer::Captured(intent.capture()?),
+        (Does::Failure, Some(intent)) => Answer::Declined(intent.declined()),
+        // Whatever became of an invoice that names our order, only the payment itself can say.
+        (Does::Recorded(_), _) => Answer::Unknown { heard: Heard::Nothing, code: None, intent: None },
         _ => return None,
     };
+    // A Stripe order id names the cycle; one with an attempt number is a Toss id in the wrong place.
+    let order_id = about(object).order_id?;
+    let (billable, None) = Billable::parse_order_id(&order_id)? else { return None };
     Some((billable, answer))
 }
 

@@ -133,17 +133,20 @@ impl DynamoStore {
 }
 
 fn condition(selection: &Selection) -> String {
-    let pk = selection.index.map_or("pk", Index::pk);
-    match (selection.index, selection.until) {
-        (Some(index), Some(_)) => format!("{pk} = :pk AND {} <= :until", index.sk()),
-        (Some(_), None) | (None, _) => format!("{pk} = :pk"),
+    let (pk, sk) = (selection.index.map_or("pk", Index::pk), selection.index.map_or("sk", Index::sk));
+    // A query has one of the two at most: a key condition takes one range.
+    match (selection.until, &selection.below) {
+        (Some(_), _) => format!("{pk} = :pk AND {sk} <= :until"),
+        (None, Some(_)) => format!("{pk} = :pk AND {sk} < :below"),
+        (None, None) => format!("{pk} = :pk"),
     }
 }
 
 fn condition_values(selection: &Selection) -> Attributes {
     let pk = (":pk".to_owned(), AttributeValue::S(selection.pk.clone()));
     let until = selection.until.map(|until| (":until".to_owned(), AttributeValue::N(until.to_string())));
-    [pk].into_iter().chain(until).collect()
+    let below = selection.below.as_ref().map(|below| (":below".to_owned(), AttributeValue::S(below.clone())));
+    [pk].into_iter().chain(until).chain(below).collect()
 }
 
 /// The service's form of a position: the keys of the table and, behind an index, those of the index.

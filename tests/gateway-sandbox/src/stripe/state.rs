@@ -18,7 +18,7 @@ const EVENTS_KEPT: usize = 20_000;
 
 /// Events sent to an endpoint that was not made through the API. One family per fact: `charge.succeeded` and
 /// `charge.failed` say what the intent's events say.
-const SUBSCRIBED: [&str; 17] = [
+const SUBSCRIBED: [&str; 18] = [
     "charge.dispute.closed",
     "charge.dispute.created",
     "charge.dispute.funds_reinstated",
@@ -31,6 +31,7 @@ const SUBSCRIBED: [&str; 17] = [
     "payment_method.attached",
     "payment_method.automatically_updated",
     "payment_method.detached",
+    "payment_method.updated",
     "refund.created",
     "refund.failed",
     "refund.updated",

@@ -1,0 +1,146 @@
+//! The audit log and the close of a month on the deployed stack: searched over HTTP, sealed and verified by the functions
+//! themselves, and a row that came after the seal is found.
+
+use domain::event::{Actor, Event};
+use domain::ids::{EventId, ulid};
+use jiff::SignedDuration;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use shared::store::{Commit, DynamoStore, Store};
+
+use crate::harness::{Stack, var};
+use crate::tables::client;
+use crate::tokens::{operator_token, tenant_token};
+
+async fn search(stack: &Stack, query: &str) -> Value {
+    stack.get(&format!("/ops/audit?{query}"), Some(stack.ops().await)).await.expect(200)
+}
+
+/// Every event of a search, page by page.
+async fn all(stack: &Stack, query: &str) -> Vec<Value> {
+    let (mut events, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = search(stack, &format!("{query}&limit=100{cursor}")).await;
+        events.extend(page["items"].as_array().unwrap().clone());
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return events,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_did_what_and_nothing_personal() {
+    let stack = Stack::new();
+    let today = stack.now().await.to_zoned(TimeZone::UTC).date();
+    let (applicant, id) = stack.onboard("toss", "starter").await;
+    let about = all(&stack, &format!("subject={id}")).await;
+    let captured = about.iter().find(|e| e["type"] == "payment.captured").unwrap_or_else(|| panic!("{about:#?}"));
+    assert!(captured["actor"]["kind"].is_string() && captured["changes"]["amount"].is_i64(), "{captured:#}");
+    assert!(about.iter().map(|e| e["id"].as_str().unwrap()).rev().is_sorted(), "newest first");
+    let only = all(&stack, &format!("subject={id}&type=payment.captured")).await;
+    assert_eq!(only, [captured.clone()]);
+    let mut of_days = all(&stack, &format!("day={today}")).await;
+    of_days.extend(all(&stack, &format!("day={}", today.tomorrow().unwrap())).await);
+    assert!(about.iter().all(|event| of_days.contains(event)), "a day has the events of its subjects");
+    let text = Value::from(of_days).to_string();
+    for personal in ["봄날", "김하나", "owner@example.kr", "010-1234-5678", "1208147521", "120-81-47521"] {
+        assert!(!text.contains(personal), "{personal}");
+    }
+    let first = search(&stack, &format!("day={today}&limit=1")).await;
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let foreign = stack.get(&format!("/ops/audit?subject={id}&cursor={cursor}"), Some(stack.ops().await)).await;
+    assert_eq!(foreign.status, 422, "a cursor serves its own search");
+    for bad in ["", "?type=x.y", "?day=2027-13-01", "?subject=a&day=2027-01-01", "?subject=a&limit=0"] {
+        let answer = stack.get(&format!("/ops/audit{bad}"), Some(stack.ops().await)).await;
+        assert!(answer.expect(422)["errors"].is_array(), "{bad}");
+    }
+    let viewer = operator_token(&stack, "vera", "OPS_VIEWER").await;
+    assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), Some(&viewer)).await.status, 200);
+    let tenant = tenant_token(&stack, &applicant.tenant).await;
+    assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), Some(&tenant)).await.status, 403);
+    assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), None).await.status, 401);
+}
+
+/// The emulator finds the service by its scope.
+fn lambda(stack: &Stack, method: Method, path: &str) -> reqwest::RequestBuilder {
+    let scope =
+        "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
+    let url = format!("{}/2015-03-31/functions/{path}", var("AWS_ENDPOINT_URL"));
+    stack.http.request(method, url).header("Authorization", scope)
+}
+
+async fn invoke(stack: &Stack, logical_id: &str, input: Value) -> Value {
+    let listed = stack.send(lambda(stack, Method::GET, "?MaxItems=200")).await.expect(200);
+    let names = listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
+    let name = names.into_iter().find(|name| name.contains(logical_id)).unwrap_or_else(|| panic!("{listed:#}"));
+    let answer = lambda(stack, Method::POST, &format!("{name}/invocations")).json(&input).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let failed = answer.headers().contains_key("x-amz-function-error");
+    let text = answer.text().await.unwrap();
+    assert!(!failed, "{logical_id}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn the_log_is_sealed_verified_and_a_late_row_is_found() {
+    let stack = Stack::new();
+    stack.onboard("stripe", "starter").await;
+    // The day in which something happened is over and settled.
+    let now = stack.now().await;
+    stack.run(now + SignedDuration::from_hours(51)).await;
+    invoke(&stack, "SealAuditFunction", json!({})).await;
+    let verified = invoke(&stack, "VerifyAuditFunction", json!({})).await;
+    assert!(verified["broken"].is_null() && verified["next"].is_null(), "{verified:#}");
+    let days = verified["days"].as_array().unwrap();
+    assert!(days.iter().any(|day| day["events"].as_u64().unwrap() > 0), "{verified:#}");
+    let sealed: Date = days.last().unwrap()["day"].as_str().unwrap().parse().unwrap();
+    let told = all(&stack, &format!("subject=audit%23{sealed}")).await;
+    assert_eq!(told[0]["type"], "audit.sealed");
+    invoke(&stack, "SealAuditFunction", json!({})).await;
+    assert_eq!(invoke(&stack, "VerifyAuditFunction", json!({})).await, verified, "sealed once");
+
+    let at = sealed.to_zoned(TimeZone::UTC).unwrap().timestamp() + SignedDuration::from_hours(1);
+    let late = Event {
+        id: EventId::new(ulid(at, rand::random())),
+        at,
+        kind: "run.started".to_owned(),
+        subject: "late".to_owned(),
+        actor: Actor::System("e2e".to_owned()),
+        reason: None,
+        changes: Map::new(),
+    };
+    let commit = Commit { id: late.id.to_string(), writes: Vec::new(), events: vec![late] };
+    DynamoStore::new(client(), var("STAGE")).commit(&commit).await.unwrap();
+    let found = invoke(&stack, "VerifyAuditFunction", json!({ "from": sealed })).await;
+    assert_eq!(found["broken"]["day"], json!(sealed), "{found:#}");
+    assert!(found["broken"]["shard"].is_u64(), "{found:#}");
+    let told = all(&stack, &format!("subject=audit%23{sealed}&type=audit.broken")).await;
+    assert_eq!(told.len(), 1, "an operator hears of it");
+    let before = sealed.yesterday().unwrap();
+    assert!(invoke(&stack, "VerifyAuditFunction", json!({ "to": before })).await["broken"].is_null());
+}
+
+#[tokio::test]
+async fn a_month_is_closed_by_finance_when_it_is_over() {
+    let stack = Stack::new();
+    let finance = operator_token(&stack, "finn", "OPS_FINANCE").await;
+    let viewer = operator_token(&stack, "vera", "OPS_VIEWER").await;
+    let now = stack.now().await.to_zoned(TimeZone::get("Asia/Seoul").unwrap()).date();
+    let this = format!("{:04}-{:02}", now.year(), now.month());
+    let last = now.first_of_month().yesterday().unwrap();
+    let last = format!("{:04}-{:02}", last.year(), last.month());
+    let path = |month: &str| format!("/ops/months/{month}/close");
+    assert_eq!(stack.post(&path(&this), Some(&finance), json!({})).await.problem(409), "month_not_over");
+    assert_eq!(stack.post(&path("2027-13"), Some(&finance), json!({})).await.problem(404), "not_found");
+    assert_eq!(stack.post(&path(&last), Some(&viewer), json!({})).await.status, 403);
+    let request = || stack.request(Method::POST, &path(&last), Some(&finance)).header("Idempotency-Key", "close-drill");
+    let closed = stack.send(request()).await.expect(200);
+    assert_eq!((&closed["month"], closed["closedAt"].is_string()), (&json!(last), true), "{closed:#}");
+    assert_eq!(stack.send(request()).await.expect(200), closed);
+    assert_eq!(stack.post(&path(&last), Some(stack.ops().await), json!({})).await.expect(200), closed, "by anybody");
+    let told = all(&stack, &format!("subject=month%23{last}")).await;
+    assert_eq!((told.len(), &told[0]["type"]), (1, &json!("month.closed")));
+}
