@@ -183,7 +183,7 @@ pub fn invoice() -> Value {
         "buyer": { "name": "봄날 심리상담센터" }, "plan": { "code": "starter", "version": 1 },
         "lines": [{ "code": "starter", "name": "Starter", "amount": 33_000 }],
         "payment": { "rail": "CARD", "gateway": "toss", "paymentId": "tpay_1", "last4": "1234", "paidOn": "2027-01-06" },
-        "refunded": 0, "refunds": [], "rules": 1,
+        "refunded": 0, "refunds": [], "returns": [], "rules": 1,
     });
     if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
         body.extend(more);
@@ -235,7 +235,7 @@ pub fn metrics() -> Value {
     let mut metrics = figures();
     let now = json!({
         "from": "2027-01-01", "to": "2027-01-31", "mrr": [{ "currency": "KRW", "amount": 99_000 }], "active": 3,
-        "openDunning": 0, "unknowns": 0, "unknownsComplete": true, "oldestDue": null, "days": [day],
+        "openDunning": 0, "unknowns": 0, "unknownsComplete": true, "days": [day],
     });
     if let (Value::Object(metrics), Value::Object(now)) = (&mut metrics, now) {
         metrics.extend(now);

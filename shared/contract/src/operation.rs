@@ -252,6 +252,9 @@ pub fn headers() -> Value {
     })
 }
 
+/// A month of the ledger.
+pub const MONTH: &str = "^[0-9]{4}-(0[1-9]|1[0-2])$";
+
 fn path_parameters(path: &str) -> Vec<Value> {
     let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     names.map(|name| path_parameter(path, name)).collect()
@@ -271,6 +274,9 @@ fn path_parameter(path: &str, name: &str) -> Value {
         "refundId" => (json!({ "type": "string", "pattern": ulid("rf") }), "A refund's id."),
         "gateway" => (json!({ "$ref": "#/components/schemas/Gateway" }), "A payment gateway."),
         "orderId" => (json!({ "type": "string" }), "The attempt's order id, as `attempts[].orderId` shows it."),
+        "month" => {
+            (json!({ "type": "string", "pattern": MONTH }), "`YYYY-MM`; a malformed one reads like an absent one.")
+        }
         "token" => (json!({ "type": "string" }), "The signed token of the link."),
         _ => panic!("say in {} what {{{name}}} is in {path}", file!()),
     };

@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 /// Code, and when it is said. Fields a caller got wrong carry one of the codes of [`FIELDS`].
-const CODES: [(&str, &str); 54] = [
+const CODES: [(&str, &str); 58] = [
     ("address_refused", "events are not taken from this address"),
     ("already_decided", "the application was decided before"),
     ("application_decided", "the application has ended"),
+    ("asked_just_now", "the payment was read a moment ago; send the event again"),
     ("attempt_in_flight", "the gateway is being asked right now"),
     ("attempt_in_progress", "an earlier attempt is still open"),
     ("bad_request", "the request cannot be read"),
+    ("bad_secret", "the event's secret is not the payment's"),
     ("bad_signature", "the event's signature does not match"),
     ("body_too_large", "the body has more than 64 KiB"),
     ("card_declined", "the card was refused when it was registered"),
@@ -21,6 +23,8 @@ const CODES: [(&str, &str); 54] = [
     ("internal_error", "something went wrong on our side"),
     ("invalid_credentials", "unknown user name or wrong password"),
     ("invalid_json", "the body is not JSON"),
+    ("month_not_closable", "the month does not tie yet; `reasons` say what speaks against it"),
+    ("month_not_over", "the month is not over"),
     ("more_than_left", "more than is left to refund; `left` says how much is"),
     ("not_approved", "the application is not approved"),
     ("not_found", "there is nothing here, or nothing of yours"),
@@ -62,7 +66,7 @@ const CODES: [(&str, &str); 54] = [
 ];
 
 /// Codes of fields that are missing or not valid.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "duplicate_addon",
     "invalid",
     "invalid_amount",
@@ -73,6 +77,7 @@ const FIELDS: [&str; 16] = [
     "invalid_type",
     "invalid_value",
     "missing_field",
+    "out_of_range",
     "required",
     "unknown_addon",
     "unknown_application",
@@ -228,6 +233,20 @@ pub fn schema() -> Value {
             "declineClass": { "$ref": "#/components/schemas/DeclineClass" },
             "declineCode": text("The gateway's word for the decline."),
             "gatewayCode": text("The gateway's word for the refusal."),
+            "reasons": {
+                "type": "array",
+                "description": "Why a month cannot be closed yet, each with what it counts.",
+                "items": {
+                    "type": "object",
+                    "required": ["code"],
+                    "properties": {
+                        "code": text("Stable; for programs."),
+                        "count": { "type": "integer", "minimum": 0 },
+                        "booked": { "type": "integer", "minimum": 0 },
+                        "found": { "type": "integer", "minimum": 0 },
+                    },
+                },
+            },
             "refundId": text("The refund that failed."),
             "left": { "type": "integer", "format": "int64", "description": "Minor units that are left to refund." },
             "until": { "type": ["string", "null"], "format": "date-time", "description": "When it is worth trying again." },

@@ -90,12 +90,13 @@ pub fn webhooks(paths: &mut Map<String, Value>) {
     let operation = |name: &str, parameters: Value| {
         let mut responses = json!({ "200": { "description": "Taken; it need not be sent again." } });
         for (status, codes) in [
-            (400, &["bad_signature", "unreadable_event", "unknown_sender"][..]),
+            (400, &["bad_secret", "bad_signature", "unreadable_event", "unknown_sender"][..]),
             (403, &["address_refused"]),
             (404, &["not_found"]),
             (413, &["payload_too_large"]),
+            (415, &["unsupported_media_type"]),
             (429, &["rate_limited"]),
-            (500, &["internal_error"]),
+            (500, &["asked_just_now", "internal_error"]),
             (503, &["unavailable"]),
         ] {
             responses[status.to_string()] = problems::response(status, codes);

@@ -30,7 +30,8 @@ pub struct MetricsBody {
     unknowns: u64,
     /// False when more was due than was looked at: `unknowns` is then a lower bound.
     unknowns_complete: bool,
-    /// The oldest instant something was due at that has not been done; null when nothing is late.
+    /// The oldest instant something was due at that has not been done; absent when nothing is late.
+    #[serde(skip_serializing_if = "Option::is_none")]
     oldest_due: Option<String>,
     /// Days that saw anything, in order.
     days: Vec<DayBody>,
@@ -55,7 +56,8 @@ struct FiguresBody {
     charges: i64,
     captured: i64,
     declined: i64,
-    /// Captured of charges, between 0 and 1 with four decimals; null when there were none.
+    /// Captured of charges, between 0 and 1 with four decimals; absent when there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     success_rate: Option<Number>,
     captured_amounts: Vec<AmountBody>,
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_exact_to_four_digits_and_null_of_nothing() {
+    fn rates_are_exact_to_four_digits_and_absent_of_nothing() {
         assert_eq!(rate(0, 0), None);
         for (part, whole, text) in [(1, 3, "0.3333"), (2, 2, "1.0"), (0, 5, "0.0"), (9_999, 10_000, "0.9999")] {
             assert_eq!(rate(part, whole).unwrap().to_string(), text);
