@@ -19,6 +19,9 @@ GATEWAY_RESPONSES = {
     "Missing Authentication Token": (404, "Not found", "not_found"),
     "Forbidden": (403, "Forbidden", "forbidden"),
     "User is not authorized to access this resource": (403, "Forbidden", "forbidden"),
+    "User is not authorized to access this resource with an explicit deny in an identity-based policy": (
+        403, "Forbidden", "forbidden",
+    ),
 }
 
 
@@ -56,7 +59,8 @@ def before_call(context, case, kwargs):
 def after_call(context, case, response):
     if response.status_code in (401, 403, 404):
         try:
-            message = json.loads(response.content).get("message")
+            words = json.loads(response.content)
+            message = words.get("message", words.get("Message"))
         except (ValueError, AttributeError):
             message = None
         if message in GATEWAY_RESPONSES:

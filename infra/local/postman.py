@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,12 +12,18 @@ import tools
 from console import Failure, say, step
 from settings import CHECKOUT, HERE
 
-COLLECTION = CHECKOUT / "tests" / "postman" / "mindgarden-billing.postman_collection.json"
-ENVIRONMENT = CHECKOUT / "tests" / "postman" / "local.postman_environment.json"
+sys.path.insert(0, str(CHECKOUT / "tests" / "postman"))
+
+import build as collection  # noqa: E402
+
+COLLECTION, ENVIRONMENT = collection.COLLECTION, collection.ENVIRONMENT
 
 
 def run(settings, variables):
     """Fails with the assertions that did not hold."""
+    for path, text in collection.files().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            raise Failure(f"{path.name} is not what tests/postman says: run `make collection`")
     program, node = _newman(settings.tools)
     step("running the Postman collection")
     given = {

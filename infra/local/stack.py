@@ -236,6 +236,14 @@ def command_fuzz_api(settings, arguments):
     suites.on_a_stack(up, down, lambda own, variables: fuzz.fuzz(own, variables, effort))
 
 
+def command_api(settings, _arguments):
+    tools.prerequisites()
+    in_environment(settings, make=True)
+    import suites
+
+    suites.on_a_stack(up, down, suites.api)
+
+
 def command_postman(settings, _arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -335,6 +343,7 @@ def parser():
     command.add_argument("filter", nargs="*", help="names of tests, as cargo test takes them")
     command = add("fuzz-api", command_fuzz_api, "Fuzz the deployed API by its document, as every role.")
     command.add_argument("cases", type=int, nargs="?", help="cases per operation and role")
+    add("api", command_api, "Run the Postman collection and a short fuzz on one stack.")
     add("postman", command_postman, "Run the Postman collection against a stack of its own.")
     command = add("restart-emulator", command_restart_emulator, "Stop a suite's emulator and start it on what it saved.")
     command.add_argument("home")

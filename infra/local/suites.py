@@ -33,11 +33,6 @@ def end_to_end(up, down, enforce_iam, names):
         # One after the other: they share a clock and compare whole tables.
         tools.cargo("test", "--workspace", "--test", "e2e", "--", "--test-threads=1", *names, env=settings.tool_env() | variables)
         if not names:
-            import fuzz
-            import postman
-
-            postman.run(settings, variables)
-            fuzz.fuzz(settings, variables, fuzz.SHORT)
             # Last, because it leaves rows behind: the store's own suite on the tables the template made.
             step("running the store's conformance suite on the deployed tables")
             conformance = settings.tool_env() | variables | {"CONFORMANCE": "stack"}
@@ -51,8 +46,18 @@ def end_to_end(up, down, enforce_iam, names):
             say(f"logs of the stack: {settings.home}")
 
 
+def api(settings, variables):
+    """The contract as strangers' programs see it: the Postman collection, then a short fuzz of what it left there."""
+    import fuzz
+    import postman
+
+    postman.run(settings, variables)
+    fuzz.fuzz(settings, variables, fuzz.SHORT)
+
+
 def on_a_stack(up, down, run):
-    """`run(settings, variables)` on a fresh stack with the sample journey's businesses, stopped again afterwards."""
+    """`run(settings, variables)` on a fresh stack with the sample journey's businesses, stopped again afterwards. Of its
+    own, because it closes months, pauses gateways and moves time as it likes."""
     parent = CHECKOUT / ".local"
     parent.mkdir(exist_ok=True)
     emulator_port, sandbox_port = free_ports(2)

@@ -101,7 +101,7 @@ impl Operation {
     /// `limit` and `cursor`.
     pub fn paged(self) -> Operation {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 });
-        let cursor = json!({ "type": "string", "maxLength": 2048 });
+        let cursor = json!({ "type": "string", "minLength": 1, "maxLength": 2048 });
         self.query("limit", limit, "Items on the page.").query("cursor", cursor, "`nextCursor` of the page before.")
     }
 
