@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile test lint openapi fmt test-unit test-sdk test-e2e test-iam
+.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile test lint openapi collection fmt test-unit test-sdk test-e2e test-iam test-api test-postman fuzz-api
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -40,7 +40,7 @@ verify-audit: ## Compute the seals of the audit log again and compare: FROM=2027
 reconcile: ## Compare a past Seoul day with what the gateways list: DAY=2027-01-31, STAGE=prod on AWS
 	@$(STACK) reconcile $(DAY) $(if $(STAGE),--stage $(STAGE))
 
-test: lint test-unit test-sdk test-e2e ## Everything continuous integration runs
+test: lint test-unit test-sdk test-e2e test-api ## Everything continuous integration runs
 
 lint: ## Formatting, clippy with warnings denied, SAM's linter
 	cargo fmt --all --check
@@ -50,6 +50,9 @@ lint: ## Formatting, clippy with warnings denied, SAM's linter
 
 openapi: ## Write openapi.json from the code
 	cargo run --quiet --package contract --bin openapi
+
+collection: ## Write the Postman collection from tests/postman
+	$(PYTHON) tests/postman/build.py
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -65,6 +68,15 @@ test-e2e: ## The end-to-end suite on a stack of its own (TEST=name picks tests)
 
 test-iam: ## The end-to-end suite with the emulator enforcing each function's role
 	@$(STACK) e2e --auth $(TEST)
+
+test-api: ## The Postman collection and a short fuzz, together on a stack of their own
+	@$(STACK) api
+
+test-postman: ## The Postman collection by Newman, on a stack of its own
+	@$(STACK) postman
+
+fuzz-api: ## At least 5,000 generated requests as every role, held against openapi.json (CASES=30 per operation and role)
+	@$(STACK) fuzz-api $(CASES)
 
 model: ## Every interleaving of the charge protocol, and without each guard (DEEP=yes for a night)
 	DEEP=$(DEEP) cargo test --package model

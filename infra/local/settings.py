@@ -97,6 +97,9 @@ class Settings:
             "TossRate": "200",
             "StripeRate": "200",
             "ApiRate": "1000",
+            "ApiBurst": "2000",
+            # A web server of a developer, and a name that tests ask about.
+            "AllowedOrigins": "http://localhost:5173,https://portal.mindgarden.example",
             "RegistrationsPerAddress": "100000",
             "WebhookRatePerAddress": "100",  # both gateways and every test have one address
             "WebhookRate": "1000",

@@ -226,6 +226,33 @@ def command_e2e(settings, arguments):
     suites.end_to_end(up, down, arguments.auth, arguments.filter)
 
 
+def command_fuzz_api(settings, arguments):
+    tools.prerequisites()
+    in_environment(settings, make=True)
+    import fuzz
+    import suites
+
+    effort = fuzz.LONG if arguments.cases is None else replace(fuzz.LONG, cases=arguments.cases)
+    suites.on_a_stack(up, down, lambda own, variables: fuzz.fuzz(own, variables, effort))
+
+
+def command_api(settings, _arguments):
+    tools.prerequisites()
+    in_environment(settings, make=True)
+    import suites
+
+    suites.on_a_stack(up, down, suites.api)
+
+
+def command_postman(settings, _arguments):
+    tools.prerequisites()
+    in_environment(settings, make=True)
+    import postman
+    import suites
+
+    suites.on_a_stack(up, down, postman.run)
+
+
 def command_restart_emulator(_settings, arguments):
     import cloud
 
@@ -314,6 +341,10 @@ def parser():
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")
     command.add_argument("filter", nargs="*", help="names of tests, as cargo test takes them")
+    command = add("fuzz-api", command_fuzz_api, "Fuzz the deployed API by its document, as every role.")
+    command.add_argument("cases", type=int, nargs="?", help="cases per operation and role")
+    add("api", command_api, "Run the Postman collection and a short fuzz on one stack.")
+    add("postman", command_postman, "Run the Postman collection against a stack of its own.")
     command = add("restart-emulator", command_restart_emulator, "Stop a suite's emulator and start it on what it saved.")
     command.add_argument("home")
     command.add_argument("stage")

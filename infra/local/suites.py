@@ -46,6 +46,35 @@ def end_to_end(up, down, enforce_iam, names):
             say(f"logs of the stack: {settings.home}")
 
 
+def api(settings, variables):
+    """The contract as strangers' programs see it: the Postman collection, then a short fuzz of what it left there."""
+    import fuzz
+    import postman
+
+    postman.run(settings, variables)
+    fuzz.fuzz(settings, variables, fuzz.SHORT)
+
+
+def on_a_stack(up, down, run):
+    """`run(settings, variables)` on a fresh stack with the sample journey's businesses, stopped again afterwards. Of its
+    own, because it closes months, pauses gateways and moves time as it likes."""
+    parent = CHECKOUT / ".local"
+    parent.mkdir(exist_ok=True)
+    emulator_port, sandbox_port = free_ports(2)
+    home = Path(tempfile.mkdtemp(prefix="api-", dir=parent))
+    settings = Settings(home=home, stage="api", emulator_port=emulator_port, sandbox_port=sandbox_port)
+    passed = False
+    try:
+        run(settings, up(settings, with_journey=True, for_tests=True))
+        passed = True
+    finally:
+        down(settings)
+        if passed:
+            shutil.rmtree(settings.home, ignore_errors=True)
+        else:
+            say(f"logs of the stack: {settings.home}")
+
+
 def restart_command(settings):
     """What a test runs to stop the emulator and start it again on what it saved. Paths of a checkout hold no blanks."""
     command = [sys.executable, str(HERE / "stack.py"), "restart-emulator", str(settings.home), settings.stage]

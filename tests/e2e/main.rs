@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod cancel;
 mod contract;
+mod cors;
 mod crash;
 mod documents;
 mod endings;

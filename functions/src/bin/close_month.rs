@@ -8,6 +8,7 @@ use domain::ledger::parse_month;
 use functions::{SystemRandom, wall};
 use serde_json::json;
 use shared::api::documents::close_body;
+use shared::api::requests::NoFields;
 use shared::auth::permissions::Route;
 use shared::config::Env;
 use shared::ports::{Clock, Context, Random};
@@ -37,6 +38,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let caller = request.caller(Route::CloseMonth)?;
     let month = request.path_param("month").and_then(parse_month).ok_or_else(ApiError::not_found)?;
+    let NoFields {} = request.json_or_default()?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let also = match begin(store, &request, &caller.label(), "close_month", now).await? {
         Started::New(claim) => claim.write(json!({})).into_iter().collect(),

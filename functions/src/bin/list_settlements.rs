@@ -4,7 +4,6 @@
 //! May touch: reads `settlement`.
 use std::sync::Arc;
 
-use domain::Date;
 use domain::charge::GatewayName;
 use functions::{SystemRandom, wall};
 use shared::api::settlements::{SettlementBody, sheet};
@@ -29,8 +28,9 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     let store = app.store.as_ref();
     let gateway = request.query_parsed("gateway", GatewayName::parse)?;
     let gateway = gateway.ok_or_else(|| ApiError::invalid_field("gateway", "required", "toss or stripe"))?;
-    let day = request.query_parsed("day", |text| text.parse::<Date>().ok().filter(|day| day.to_string() == text))?;
-    let day = day.ok_or_else(|| ApiError::invalid_field("day", "required", "must be like 2027-01-31"))?;
+    let day = request
+        .query_date("day")?
+        .ok_or_else(|| ApiError::invalid_field("day", "required", "must be like 2027-01-31"))?;
     let page = request.page()?;
     if request.header("accept").is_some_and(|accept| accept.contains("text/csv")) {
         let (rows, next) = settlement_report::sheet(store, gateway, day, page.cursor.as_deref()).await?;

@@ -4,7 +4,6 @@
 //! May touch: reads `statistic`, `subscription` (index `due`), `control`.
 use std::sync::Arc;
 
-use domain::Date;
 use domain::calendar::seoul_date;
 use functions::{SystemRandom, wall};
 use shared::api::metrics::metrics_body;
@@ -29,9 +28,8 @@ async fn main() -> Result<(), lambda_http::Error> {
 async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     request.caller(Route::ShowMetrics)?;
     let now = app.clock.now().await;
-    let date = |name| request.query_parsed(name, |text| text.parse::<Date>().ok());
-    let to = date("to")?.unwrap_or_else(|| seoul_date(now));
-    let from = match date("from")? {
+    let to = request.query_date("to")?.unwrap_or_else(|| seoul_date(now));
+    let from = match request.query_date("from")? {
         Some(from) => from,
         None => to.checked_sub(jiff::Span::new().days(29)).unwrap_or(to),
     };

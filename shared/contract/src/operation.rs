@@ -101,7 +101,7 @@ impl Operation {
     /// `limit` and `cursor`.
     pub fn paged(self) -> Operation {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 });
-        let cursor = json!({ "type": "string", "maxLength": 2048 });
+        let cursor = json!({ "type": "string", "minLength": 1, "maxLength": 2048 });
         self.query("limit", limit, "Items on the page.").query("cursor", cursor, "`nextCursor` of the page before.")
     }
 
@@ -252,6 +252,9 @@ pub fn headers() -> Value {
     })
 }
 
+/// A month of the ledger.
+pub const MONTH: &str = "^[0-9]{4}-(0[1-9]|1[0-2])$";
+
 fn path_parameters(path: &str) -> Vec<Value> {
     let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     names.map(|name| path_parameter(path, name)).collect()
@@ -272,8 +275,7 @@ fn path_parameter(path: &str, name: &str) -> Value {
         "gateway" => (json!({ "$ref": "#/components/schemas/Gateway" }), "A payment gateway."),
         "orderId" => (json!({ "type": "string" }), "The attempt's order id, as `attempts[].orderId` shows it."),
         "month" => {
-            let schema = json!({ "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" });
-            (schema, "A month of Seoul, `YYYY-MM`.")
+            (json!({ "type": "string", "pattern": MONTH }), "`YYYY-MM`; a malformed one reads like an absent one.")
         }
         "token" => (json!({ "type": "string" }), "The signed token of the link."),
         _ => panic!("say in {} what {{{name}}} is in {path}", file!()),

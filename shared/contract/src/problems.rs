@@ -233,6 +233,20 @@ pub fn schema() -> Value {
             "declineClass": { "$ref": "#/components/schemas/DeclineClass" },
             "declineCode": text("The gateway's word for the decline."),
             "gatewayCode": text("The gateway's word for the refusal."),
+            "reasons": {
+                "type": "array",
+                "description": "Why a month cannot be closed yet, each with what it counts.",
+                "items": {
+                    "type": "object",
+                    "required": ["code"],
+                    "properties": {
+                        "code": text("Stable; for programs."),
+                        "count": { "type": "integer", "minimum": 0 },
+                        "booked": { "type": "integer", "minimum": 0 },
+                        "found": { "type": "integer", "minimum": 0 },
+                    },
+                },
+            },
             "refundId": text("The refund that failed."),
             "left": { "type": "integer", "format": "int64", "description": "Minor units that are left to refund." },
             "until": { "type": ["string", "null"], "format": "date-time", "description": "When it is worth trying again." },

@@ -7,6 +7,7 @@
 mod aws;
 mod clock;
 mod notices;
+mod origins;
 pub mod published_ips;
 mod settings;
 
@@ -17,6 +18,7 @@ use domain::invoice::Supplier;
 use jiff::Timestamp;
 
 pub use clock::BillingClock;
+pub use origins::AllowedOrigins;
 pub use settings::{ConfigError, IpAllowList, Settings, TransferAccount};
 
 use crate::auth::Tokens;

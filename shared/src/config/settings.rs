@@ -46,7 +46,7 @@ pub(super) fn required(read: Read<'_>, name: &'static str) -> Result<String, Con
 }
 
 /// A variable that must be there and may be empty.
-fn present(read: Read<'_>, name: &'static str) -> Result<String, ConfigError> {
+pub(super) fn present(read: Read<'_>, name: &'static str) -> Result<String, ConfigError> {
     read(name).ok_or(ConfigError::new(name, "is missing"))
 }
 

@@ -29,14 +29,14 @@ pub struct Asked {
 /// # Errors
 /// 422 naming the parameters.
 pub fn asked(request: &Request) -> Result<Asked, ApiError> {
-    let subject =
-        |text: &str| (text.len() <= SUBJECT_MAX && !text.chars().any(char::is_control)).then(|| text.to_owned());
+    let subject = |text: &str| {
+        ((1..=SUBJECT_MAX).contains(&text.len()) && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    };
     let kind = |text: &str| {
         let fits = text.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b));
-        (text.len() <= TYPE_MAX && fits).then(|| text.to_owned())
+        ((1..=TYPE_MAX).contains(&text.len()) && fits).then(|| text.to_owned())
     };
-    let (subject, day) =
-        (request.query_parsed("subject", subject)?, request.query_parsed("day", |day| day.parse().ok())?);
+    let (subject, day) = (request.query_parsed("subject", subject)?, request.query_date("day")?);
     let kind = request.query_parsed("type", kind)?;
     let about = match (subject, day) {
         (Some(subject), None) => About::Subject(subject),

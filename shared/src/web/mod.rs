@@ -9,6 +9,7 @@ mod body;
 pub mod cached;
 pub mod card_guard;
 pub mod charged;
+mod cors;
 mod errors;
 pub mod gateways;
 pub mod guide_page;

@@ -1,7 +1,8 @@
 //! What a handler answers: a [`Reply`], or an [`ApiError`] that becomes an RFC 9457 problem document.
 //!
 //! Two audiences: `message` and `fields` are for the caller and hold nothing a caller may not read; the source chain is
-//! for the log line alone. Every answer carries `cache-control: no-store` and `x-content-type-options: nosniff`.
+//! for the log line alone. Every answer says that it is not to be kept (unless it is the same for everybody), guessed at,
+//! framed, run, or reached without TLS; an address is told to nobody.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 use base64::Engine as _;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -20,6 +21,11 @@ use crate::store::StoreError;
 
 /// Correlates an answer with the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What an answer of ours may load when a browser shows it: nothing. A page adds its own style.
+const NOTHING: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Two years.
+const TLS_ONLY: &str = "max-age=63072000; includeSubDomains";
 
 /// A finished answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,7 +57,6 @@ impl Reply {
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             reply.headers.insert(CONTENT_SECURITY_POLICY, policy);
         }
-        reply.headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         reply.headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
         reply
     }
@@ -98,6 +103,9 @@ impl Reply {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(NOTHING));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Reply { status, headers, body }
     }
@@ -346,6 +354,9 @@ mod tests {
         assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
         assert_eq!(reply.headers[CACHE_CONTROL], "no-store");
         assert_eq!(reply.headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(reply.headers[REFERRER_POLICY], "no-referrer");
+        assert!(reply.headers[CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none';"));
+        assert!(reply.headers.contains_key(STRICT_TRANSPORT_SECURITY));
     }
 
     #[test]

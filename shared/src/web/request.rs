@@ -1,5 +1,6 @@
 //! A request as handlers see it: plain values, whichever gateway brought it, and the readers that parse them once.
 
+use domain::Date;
 use domain::ids::MalformedId;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
@@ -82,10 +83,10 @@ impl Request {
         first(&self.path_params, name)
     }
 
-    /// A query parameter; empty counts as absent.
+    /// A query parameter. An empty one is there: a list somebody meant to narrow is not shown whole.
     #[must_use]
     pub fn query_param(&self, name: &str) -> Option<&str> {
-        first(&self.query, name).filter(|value| !value.is_empty())
+        first(&self.query, name)
     }
 
     /// A query parameter read by `parse`, `None` when absent.
@@ -95,6 +96,14 @@ impl Request {
     pub fn query_parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
         let Some(text) = self.query_param(name) else { return Ok(None) };
         parse(text).map(Some).ok_or_else(|| ApiError::invalid_field(name, "invalid_value", "is not a known value"))
+    }
+
+    /// A civil date as we write it, `2027-01-31`, `None` when absent.
+    ///
+    /// # Errors
+    /// 422 naming the parameter.
+    pub fn query_date(&self, name: &str) -> Result<Option<Date>, ApiError> {
+        self.query_parsed(name, |text| text.parse::<Date>().ok().filter(|date| date.to_string() == text))
     }
 
     /// `limit` (1 to 100, 20 when absent) and `cursor`.

@@ -12,8 +12,10 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, RequestExt};
 use tracing::Instrument;
 
+use super::cors::{self, Asked};
 use super::{ApiError, Reply, Request};
 use crate::auth::Caller;
+use crate::config::AllowedOrigins;
 
 type Answer = Result<Reply, ApiError>;
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
@@ -21,7 +23,7 @@ type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
 /// Serves one endpoint of our own API until the platform ends the process.
 ///
 /// # Errors
-/// When the platform's runtime interface is gone.
+/// When the list of allowed origins is malformed, or the platform's runtime interface is gone.
 pub async fn serve<A, F, Fut>(app: A, handle: F) -> Result<(), Error>
 where
     A: Send + Sync + 'static,
@@ -30,10 +32,12 @@ where
 {
     // One process serves one app for its whole life.
     let app: &'static A = Box::leak(Box::new(app));
-    run(Arc::new(move |request| handle(app, request).boxed()), true).await
+    let origins = AllowedOrigins::from_environment()?;
+    run(Arc::new(move |request| handle(app, request).boxed()), Some(origins)).await
 }
 
-/// Like [`serve`], without the card guard on path and query: gateway events are not our API.
+/// Like [`serve`], without the card guard on path and query, and without a word to browsers: gateway events are not
+/// our API.
 ///
 /// # Errors
 /// When the platform's runtime interface is gone.
@@ -44,17 +48,24 @@ where
     Fut: Future<Output = Answer> + Send + 'static,
 {
     let app: &'static A = Box::leak(Box::new(app));
-    run(Arc::new(move |request| handle(app, request).boxed()), false).await
+    run(Arc::new(move |request| handle(app, request).boxed()), None).await
 }
 
 /// `lambda_http` decodes the body and takes a byte order mark away: a sheet's goes out twice, so that one arrives.
 const BOM: char = '\u{feff}';
 
-async fn run(handler: Handler, guarded: bool) -> Result<(), Error> {
+/// `origins` are of our own API; what serves gateways has none.
+async fn run(handler: Handler, origins: Option<AllowedOrigins>) -> Result<(), Error> {
+    let origins = Arc::new(origins);
     let service = lambda_http::service_fn(move |event: lambda_http::Request| {
-        let handler = Arc::clone(&handler);
+        let (handler, origins) = (Arc::clone(&handler), Arc::clone(&origins));
         async move {
-            let reply = answer(&handler, read(event), guarded).await;
+            let request = read(event);
+            let asked = Asked::of(&request.method, &request.headers);
+            let mut reply = answer(&handler, request, origins.is_some()).await;
+            if let Some(origins) = origins.as_ref() {
+                cors::decorate(origins, asked, &mut reply);
+            }
             let mut text = String::from_utf8_lossy(&reply.body).into_owned();
             if text.starts_with(BOM) {
                 text.insert(0, BOM);

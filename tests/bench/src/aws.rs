@@ -100,6 +100,7 @@ impl Stand {
             ("WEBHOOK_RATE_PER_ADDRESS", "1000000"),
             ("WEBHOOK_RATE", "1000000"),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
+            ("ALLOWED_ORIGINS", ""),
             ("FAILED_CHARGES_QUEUE_URL", "http://127.0.0.1/failed-charges"),
             ("DOCUMENTS_QUEUE_URL", "http://127.0.0.1/documents"),
             ("DOCUMENTS_DEAD_LETTERS_URL", "http://127.0.0.1/documents-dlq"),

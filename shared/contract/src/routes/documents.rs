@@ -7,7 +7,7 @@ use shared::api::requests::{ApproveRefund, NoFields, RefundPayment};
 use shared::api::settlements::SettlementBody;
 
 use crate::examples;
-use crate::operation::{Operation, id_schema};
+use crate::operation::{MONTH, Operation, id_schema};
 
 fn seq() -> Value {
     json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": u32::MAX })
@@ -97,7 +97,7 @@ pub fn show_ledger() -> Operation {
     Operation::new("operations", "A month of the ledger, and whether it ties to its documents")
         .parameter(json!({
             "name": "month", "in": "query", "required": true, "description": "`YYYY-MM`.",
-            "schema": { "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$" }, "example": "2027-01",
+            "schema": { "type": "string", "pattern": MONTH }, "example": "2027-01",
         }))
         .answers::<LedgerBody>(200, "The month's sums.", examples::ledger())
 }
