@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 import boto3
 from botocore.exceptions import ClientError
 
+import policies
 import tools
 from client import Http
 from console import Failure, step
@@ -65,6 +66,8 @@ def start_emulator(settings, python):
         "STATE_DIR": str(settings.state / "emulator"),
         "AUTH": "true" if settings.enforce_iam else "false",
     }
+    if settings.enforce_iam:
+        env["RECORD_CALLS"] = str(home / policies.RECORD)
     daemon = emulator(settings)
     sources = [tools.digest(HERE / "emulator.py"), tools.digest(HERE / "requirements.txt"), json.dumps(env)]
     identity = hashlib.sha256("".join(sources).encode()).hexdigest()
