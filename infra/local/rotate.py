@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 
 from console import Failure, say, step
 
+MADE_BY_US = "k-"  # how ids of keys made here begin
 KNOWN_SECONDS = 360  # shared/src/secrets/cache.rs: after this nobody seals with the key before
 HEARD_SECONDS = 60  # and this long the function may go on with what it read before
 
@@ -34,7 +35,7 @@ def rotate(client, stage, stack_name, lost=0, wait=KNOWN_SECONDS):
     young = wait - (datetime.now(timezone.utc) - _made(manager, name)).total_seconds()
     if young > 0:
         raise Failure(f"the current data key is not known everywhere yet: try again in {int(young) + 1} s")
-    kid = f"k-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
+    kid = f"{MADE_BY_US}{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     manager.put_secret_value(SecretId=name, SecretString=json.dumps({"kid": kid, "key": secrets.token_hex(32)}))
     step(f"data key {kid} made; re-encrypting")
     done = _pass(client("lambda"), function, kid)
