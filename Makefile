@@ -4,7 +4,7 @@ STACK := $(PYTHON) infra/local/stack.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile test lint openapi collection fmt test-unit test-sdk test-e2e test-iam test-api test-postman fuzz-api
+.PHONY: help up down status journey token run-billing replay-events seal-audit verify-audit reconcile rotate-keys sam-local test lint openapi collection fmt test-unit test-sdk test-e2e test-iam test-policies test-api test-postman fuzz-api
 .PHONY: model simulate outage-drill crash-sweep planted-bugs mutants bench package deploy
 
 help: ## List the commands
@@ -39,6 +39,12 @@ verify-audit: ## Compute the seals of the audit log again and compare: FROM=2027
 
 reconcile: ## Compare a past Seoul day with what the gateways list: DAY=2027-01-31, STAGE=prod on AWS
 	@$(STACK) reconcile $(DAY) $(if $(STAGE),--stage $(STAGE))
+
+rotate-keys: ## Make a new data key and re-encrypt every stored card under it; again, to finish one (STAGE=prod on AWS)
+	@$(STACK) rotate-keys $(if $(STAGE),--stage $(STAGE)) $(if $(LOST),--lost $(LOST))
+
+sam-local: ## Write a template and variables with which `sam local` uses the stack of `make up`
+	@$(STACK) sam-local
 
 test: lint test-unit test-sdk test-e2e test-api ## Everything continuous integration runs
 
@@ -77,6 +83,8 @@ test-postman: ## The Postman collection by Newman, on a stack of its own
 
 fuzz-api: ## At least 5,000 generated requests as every role, held against openapi.json (CASES=30 per operation and role)
 	@$(STACK) fuzz-api $(CASES)
+
+test-policies: test-iam ## The same: it ends with rights granted against rights used, function by function
 
 model: ## Every interleaving of the charge protocol, and without each guard (DEEP=yes for a night)
 	DEEP=$(DEEP) cargo test --package model

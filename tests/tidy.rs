@@ -220,3 +220,45 @@ fn every_alert_has_an_alarm_and_every_alarm_an_entry_in_the_runbook() {
         assert!(!properties["AlarmActions"].is_null(), "{id} tells nobody");
     }
 }
+
+/// Name and dimensions of every metric in our own namespace that a value names: of alarms, or of the dashboard.
+fn own_metrics() -> BTreeSet<(String, BTreeSet<String>)> {
+    let template = template();
+    let mut named = BTreeSet::new();
+    for (_, properties) in alarms() {
+        let Value::Tagged(namespace) = &properties["Namespace"] else { continue };
+        assert_eq!(namespace.value.as_str(), Some("${Stage}-mindgarden-billing"));
+        let dimensions = properties["Dimensions"].as_sequence().cloned().unwrap_or_default();
+        let dimensions = dimensions.iter().map(|dimension| dimension["Name"].as_str().unwrap().to_owned()).collect();
+        named.insert((properties["MetricName"].as_str().unwrap().to_owned(), dimensions));
+    }
+    let Value::Tagged(body) = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"] else {
+        panic!("a Sub")
+    };
+    let body: serde_json::Value = serde_json::from_str(body.value.as_str().unwrap()).expect("the dashboard is JSON");
+    for metric in
+        body["widgets"].as_array().unwrap().iter().flat_map(|w| w["properties"]["metrics"].as_array().unwrap())
+    {
+        let words: Vec<&str> = metric.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        if words[0] == "${Stage}-mindgarden-billing" {
+            named.insert((words[1].to_owned(), words[2..].iter().step_by(2).map(|word| (*word).to_owned()).collect()));
+        }
+    }
+    named
+}
+
+/// An alarm on a metric that nobody says is silent for ever, and a metric nobody looks at is noise.
+#[test]
+fn every_metric_is_said_by_us_and_looked_at() {
+    let mut said = BTreeSet::from([("Alerts".to_owned(), BTreeSet::from(["Alert".to_owned()]))]);
+    for measure in shared::telemetry::metrics::MEASURES {
+        let sets = measure.dimensions.iter().map(|set| set.iter().map(|name| (*name).to_owned()).collect());
+        said.extend(sets.map(|set: BTreeSet<String>| (measure.name.to_owned(), set)));
+    }
+    let named = own_metrics();
+    let strange: Vec<_> = named.difference(&said).collect();
+    assert!(strange.is_empty(), "nobody says {strange:?}");
+    let unseen = shared::telemetry::metrics::MEASURES.map(|m| m.name).into_iter();
+    let unseen: Vec<_> = unseen.filter(|name| !named.iter().any(|(seen, _)| seen == name)).collect();
+    assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
+}

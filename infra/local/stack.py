@@ -218,6 +218,22 @@ def command_reconcile(settings, arguments):
     reconcile.reconcile(client, stack_name, arguments.day)
 
 
+def command_rotate_keys(settings, arguments):
+    in_environment(settings)
+    import rotate
+
+    client, stage, stack_name = _stage(settings, arguments.stage)
+    rotate.rotate(client, stage, stack_name, arguments.lost)
+
+
+def command_sam_local(settings, _arguments):
+    in_environment(settings)
+    import sam_local
+
+    variables, _ = _running(settings)
+    sam_local.write(variables["AWS_ENDPOINT_URL"], variables["STACK_NAME"], settings)
+
+
 def command_e2e(settings, arguments):
     tools.prerequisites()
     in_environment(settings, make=True)
@@ -338,6 +354,10 @@ def parser():
     command = add("reconcile", command_reconcile, "Compare a past day with what the gateways list, now.")
     command.add_argument("day", help="a Seoul day that is over, YYYY-MM-DD")
     command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command = add("rotate-keys", command_rotate_keys, "Make a new data key and re-encrypt every stored card.")
+    command.add_argument("--stage", help="a deployed stage instead of the local stack")
+    command.add_argument("--lost", type=int, default=0, help="cards known not to open, which no key brings back")
+    add("sam-local", command_sam_local, "Write what `sam local` needs to use the running stack.")
     command = add("e2e", command_e2e, "Run the end-to-end suite on a stack of its own.")
     command.add_argument("--auth", action="store_true", help="with the emulator enforcing each function's role")
     command.add_argument("filter", nargs="*", help="names of tests, as cargo test takes them")

@@ -28,7 +28,8 @@ def end_to_end(up, down, enforce_iam, names):
     passed = False
     try:
         variables = up(settings, with_journey=False, for_tests=True)
-        variables |= {"RESTART_EMULATOR": restart_command(settings)}
+        logs = {f"{name.upper()}_LOG": str(settings.home / f"{name}.log") for name in ("emulator", "sandbox")}
+        variables |= {"RESTART_EMULATOR": restart_command(settings)} | logs
         step("running the end-to-end suite" + (" with roles enforced" if enforce_iam else ""))
         # One after the other: they share a clock and compare whole tables.
         tools.cargo("test", "--workspace", "--test", "e2e", "--", "--test-threads=1", *names, env=settings.tool_env() | variables)
@@ -37,6 +38,12 @@ def end_to_end(up, down, enforce_iam, names):
             step("running the store's conformance suite on the deployed tables")
             conformance = settings.tool_env() | variables | {"CONFORMANCE": "stack"}
             tools.cargo("test", "--workspace", "--test", "it", "--", "deployed_stack", env=conformance)
+        if enforce_iam and not names:
+            step("comparing policies granted with policies used")
+            import cloud
+            import policies
+
+            policies.compare(lambda service: cloud.aws(settings, service), settings.stack_name, settings.home / policies.RECORD)
         passed = True
     finally:
         down(settings)

@@ -141,6 +141,7 @@ fn declined(
     let fact = Fact::new("payment.declined", subscription.id.as_str())
         .with("index", live.index)
         .with("attempt", live.n)
+        .with("gateway", live.gateway.as_str())
         .with("code", decline.code.as_str())
         .with("class", class_name(decline.class));
     let owed = subscription.owes_next(live.index, live.seq) && cycle.state == State::Open;
@@ -221,6 +222,7 @@ pub fn absent(
     let fact = Fact::new("attempt.absent", subscription.id.as_str())
         .with("index", live.index)
         .with("attempt", live.n)
+        .with("gateway", live.gateway.as_str())
         .with("code", code.clone().unwrap_or_default());
     let mut facts = vec![fact];
     let cycle = close(subscription, cycle, live, None)?.with_attempt(terminal(
@@ -289,6 +291,7 @@ fn unknown(
     let fact = Fact::new(kind, subscription.id.as_str())
         .with("index", live.index)
         .with("attempt", live.n)
+        .with("gateway", live.gateway.as_str())
         .with("code", code.unwrap_or_default());
     let after = Subscription { live: Some(doubtful), due_at: Some(due_at), ..subscription.clone() };
     Ok(apply(Some(after), None, vec![fact], Some(Hint::Unknown)))

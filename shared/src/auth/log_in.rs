@@ -13,6 +13,7 @@ use super::{Caller, Minted, Role, Tokens, password};
 use crate::ports::{Context, Random};
 use crate::secrets::{SecretName, Secrets, SecretsError, formats};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics;
 use crate::usecase::stamp;
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,7 @@ impl LogIn {
         let known = bool::from(username.as_bytes().ct_eq(account.username.as_bytes()));
         if !(right && known) {
             tracing::warn!("log-in refused");
+            metrics::log_in_refused();
             return Err(LogInError::Refused);
         }
         let minted = self.tokens.mint(&Caller::operator(&account.username, Role::OpsAdmin), now, SESSION).await?;
@@ -72,6 +74,7 @@ mod tests {
     use crate::auth::password::tests::hash;
     use crate::secrets::testing::{FixedBits, FixedSecrets, versions};
     use crate::store::{MemoryStore, Query, Record};
+    use crate::telemetry::testing::said;
     use argon2::Algorithm;
     use futures::executor::block_on;
 
@@ -109,7 +112,8 @@ mod tests {
     fn nobody_else_does() {
         let (log_in, store) = log_in(&hash("correct horse", Algorithm::Argon2id, 19_456, 2));
         for (username, password) in [("ops", "wrong"), ("root", "correct horse"), ("", ""), ("OPS", "correct horse")] {
-            assert!(matches!(attempt(&log_in, username, password), Err(LogInError::Refused)), "{username}");
+            let refused = || assert!(matches!(attempt(&log_in, username, password), Err(LogInError::Refused)));
+            assert_eq!(said(refused), ["LogInsRefused 1"], "{username}");
         }
         let query = Query::EventsOf { subject: "operator:ops".to_owned() };
         assert!(block_on(store.query(&query, 10, None)).unwrap().records.is_empty());

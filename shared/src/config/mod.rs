@@ -33,7 +33,7 @@ use crate::jobs::{OutboxQueues, Source, SqsDeadLetters, SqsHints, SqsOutbox, Sqs
 use crate::ports::{Clock, DeadLetters, DeadQueue, Hints, Outbox, Random, Shards, TaxIssuer, Vault};
 use crate::secrets::cache::CachedSecrets;
 use crate::secrets::{GatewayKeys, SecretName, Secrets, SecretsManager};
-use crate::store::{DynamoStore, Store};
+use crate::store::{CountedStore, DynamoStore, Store};
 use crate::tax_sandbox::TaxSandbox;
 use crate::usecase::Charging;
 use crate::usecase::allowance::Unpaced;
@@ -79,7 +79,9 @@ impl Env {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let read = |name: &str| std::env::var(name).ok();
         let filter = settings::required(&read, "RUST_LOG")?;
-        crate::telemetry::init(&filter).map_err(|_| ConfigError::new("RUST_LOG", "is not a log filter"))?;
+        let stage = settings::required(&read, "STAGE")?;
+        crate::telemetry::init(&filter, &stage, wall)
+            .map_err(|_| ConfigError::new("RUST_LOG", "is not a log filter"))?;
         Ok(Env {
             settings: Settings::read(&read)?,
             wall,
@@ -101,7 +103,10 @@ impl Env {
 
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        let make = || Arc::new(DynamoStore::new(self.aws.dynamodb(), self.settings.stage.as_str())) as Arc<dyn Store>;
+        let make = || {
+            let tables = DynamoStore::new(self.aws.dynamodb(), self.settings.stage.as_str());
+            Arc::new(CountedStore::new(Arc::new(tables))) as Arc<dyn Store>
+        };
         Arc::clone(self.store.get_or_init(make))
     }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::runtime::{self, Invocation, JobError};
+use crate::telemetry::metrics;
 
 /// Records of one batch in work at the same time.
 const IN_FLIGHT: usize = 4;
@@ -121,6 +122,9 @@ where
         tracing::error!(messages = ids.len(), causes = error.causes(), "queue records failed");
         failed.extend(ids);
     }
+    if !failed.is_empty() {
+        metrics::messages_failed(failed.len());
+    }
     let failed: Vec<Value> = failed.into_iter().map(|id| json!({"itemIdentifier": id})).collect();
     Ok(json!({ "batchItemFailures": failed }))
 }
@@ -178,6 +182,7 @@ async fn one(work: &Work, entry: Entry, invocation: Invocation) -> Option<String
         Err(error) => {
             let (message_id, causes) = (entry.message_id.as_str(), error.causes());
             tracing::error!(message_id, receive_count, causes, "queue record failed");
+            metrics::messages_failed(1);
             Some(entry.message_id)
         }
     }
@@ -186,6 +191,7 @@ async fn one(work: &Work, entry: Entry, invocation: Invocation) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::testing::said;
     use futures::executor::block_on;
 
     #[derive(Deserialize)]
@@ -232,6 +238,18 @@ mod tests {
         );
         assert_eq!(answer(&[r#"{"n":2}"#, r#"{"n":0}"#]), failed(&["m0"]), "it comes back");
         assert_eq!(answer(&[]), failed(&[]));
+    }
+
+    #[test]
+    fn what_failed_is_measured() {
+        let one = |body| said(|| drop(answer(&[body])));
+        assert_eq!(one(r#"{"n":1}"#), ["MessagesFailed 1"]);
+        assert_eq!(one("poison"), ["MessagesFailed 1"]);
+        assert!(one(r#"{"n":0}"#).is_empty());
+        assert!(one(r#"{"n":2}"#).is_empty(), "waiting is no failure");
+        let fails = |_: Vec<Message>| async { Err(JobError::from("down")) };
+        let batch = event(&[r#"{"n":0}"#, "poison", r#"{"n":0}"#]);
+        assert_eq!(said(|| drop(block_on(together(batch, fails)))), ["MessagesFailed 3"]);
     }
 
     #[test]

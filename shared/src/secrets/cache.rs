@@ -11,7 +11,7 @@ use super::{SecretName, SecretVersions, Secrets, SecretsError};
 
 /// How long a secret is used without asking.
 pub const TTL: Duration = Duration::from_secs(300);
-/// How soon it may be asked for again, after a failure or on request.
+/// How soon it may be asked for again, after a failure or after a request for a new version.
 pub const RETRY: Duration = Duration::from_secs(30);
 
 /// Where secrets come from.
@@ -37,6 +37,16 @@ struct Entry {
     versions: Arc<SecretVersions>,
     fetched_at: Duration,
     tried_at: Duration,
+    /// When somebody last asked for a version unknown here. The first to ask is never put off, however fresh the rest is:
+    /// a key made a moment ago must not stop a run.
+    wanted_at: Option<Duration>,
+}
+
+impl Entry {
+    /// Whether the last try came to nothing.
+    fn failed(&self) -> bool {
+        self.tried_at > self.fetched_at
+    }
 }
 
 impl CachedSecrets {
@@ -49,21 +59,28 @@ impl CachedSecrets {
         let mut entries = self.entries.lock().await;
         let now = (self.elapsed)();
         if let Some(entry) = entries.get(&name) {
-            let fresh = !wants_new && now.saturating_sub(entry.fetched_at) < TTL;
-            if fresh || now.saturating_sub(entry.tried_at) < RETRY {
+            let lately = |at: Duration| now.saturating_sub(at) < RETRY;
+            let enough = match (wants_new, entry.wanted_at) {
+                (true, wanted_at) => wanted_at.is_some_and(lately) || (entry.failed() && lately(entry.tried_at)),
+                (false, _) => now.saturating_sub(entry.fetched_at) < TTL || lately(entry.tried_at),
+            };
+            if enough {
                 return Ok(Arc::clone(&entry.versions));
             }
         }
+        let wanted_at = entries.get(&name).and_then(|entry| entry.wanted_at);
+        let wanted_at = if wants_new { Some(now) } else { wanted_at };
         match (self.source.fetch(name).await, entries.get_mut(&name)) {
             (Ok(versions), _) => {
                 let versions = Arc::new(versions);
-                let entry = Entry { versions: Arc::clone(&versions), fetched_at: now, tried_at: now };
+                let entry = Entry { versions: Arc::clone(&versions), fetched_at: now, tried_at: now, wanted_at };
                 entries.insert(name, entry);
                 Ok(versions)
             }
             (Err(error), Some(known)) => {
                 tracing::warn!(%error, "using the secret known so far");
                 known.tried_at = now;
+                known.wanted_at = wanted_at;
                 Ok(Arc::clone(&known.versions))
             }
             (Err(error), None) => Err(error),
@@ -142,13 +159,16 @@ mod tests {
         let secrets = world.secrets();
         let refreshed = || block_on(secrets.refresh(SecretName::Jwt)).unwrap().current.version_id.clone();
         assert_eq!(version(&secrets), "1");
+        assert_eq!(refreshed(), "2", "the first to ask is not put off");
         world.at(29);
-        assert_eq!(refreshed(), "1", "asked moments ago");
+        assert_eq!((refreshed(), version(&secrets)), ("2".into(), "2".into()), "asked moments ago");
         world.at(30);
-        assert_eq!(refreshed(), "2");
-        assert_eq!(refreshed(), "2");
-        world.at(60);
         assert_eq!(refreshed(), "3");
+        assert_eq!(refreshed(), "3");
+        *world.down.lock().unwrap() = true;
+        world.at(60);
+        assert_eq!((refreshed(), refreshed()), ("3".into(), "3".into()));
+        assert_eq!(*world.fetches.lock().unwrap(), 4, "not hammered");
     }
 
     #[test]

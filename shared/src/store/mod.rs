@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use domain::event::Event;
 
+mod counted;
 pub mod dynamo;
 pub mod memory;
 mod prepare;
@@ -17,6 +18,7 @@ mod selection;
 pub mod stream;
 pub mod typed;
 
+pub use counted::CountedStore;
 pub use dynamo::DynamoStore;
 pub use memory::MemoryStore;
 pub use prepare::{COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX};

@@ -15,6 +15,8 @@ use crate::store::{Key, Query, Record, Store, StoreError, typed};
 pub const DAYS_MAX: i32 = 366;
 /// Subscriptions looked at per partition of the due index.
 const LOOKED_AT: u32 = 100;
+/// The same at every tick.
+const LOOKED_AT_TICK: u32 = 5;
 /// Partitions asked at the same time.
 const AT_ONCE: usize = 8;
 /// An open attempt is looked at again within the hour (`domain::resolve::next_look`), so it is due by then.
@@ -57,6 +59,32 @@ pub async fn metrics(store: &dyn Store, from: Date, to: Date, now: Timestamp) ->
     let levels = typed::get::<Statistic>(store, &Key::Statistic(LEVELS.to_owned())).await?;
     let open = open(store, now).await?;
     Ok(Metrics { from, to, days, total, levels: levels.map_or_else(Sums::new, |row| row.sums), open })
+}
+
+/// How long the oldest thing due has waited at `now`, in whole seconds; 0 when nothing waits. What does not read back is
+/// left out: the run says so when it meets it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn oldest_age(store: &dyn Store, now: Timestamp) -> Result<i64, StoreError> {
+    let partitions = GatewayName::ALL.into_iter().flat_map(due_partitions);
+    let oldest: Vec<Option<Timestamp>> = stream::iter(partitions)
+        .map(|partition| oldest_in(store, partition, now))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let oldest = oldest.into_iter().flatten().min();
+    Ok(oldest.map_or(0, |at| now.duration_since(at).as_secs()))
+}
+
+/// The index is a moment behind, so a few rows are looked at: the first may have moved on.
+async fn oldest_in(store: &dyn Store, partition: String, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let page = store.query(&Query::SubscriptionsDue { partition, until: now }, LOOKED_AT_TICK, None).await?;
+    let due = page.records.into_iter().filter_map(|record| match record {
+        Record::Subscription(row) => row.due_at.filter(|at| *at <= now),
+        _ => None,
+    });
+    Ok(due.min())
 }
 
 async fn open(store: &dyn Store, now: Timestamp) -> Result<Open, StoreError> {

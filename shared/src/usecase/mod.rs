@@ -42,6 +42,7 @@ pub mod rereads;
 pub mod resolve_attempt;
 pub mod resolve_order;
 pub mod retire;
+pub mod rotate_keys;
 pub mod run_billing;
 pub mod runner;
 pub mod seal_audit;

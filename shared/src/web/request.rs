@@ -143,10 +143,15 @@ impl Request {
         }
         let fits =
             |key: &&str| (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-        self.header(name).filter(fits).map(Some).ok_or_else(|| {
+        let key = self.header(name).filter(fits).ok_or_else(|| {
             let message = format!("must be one value of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
             ApiError::invalid_field("Idempotency-Key", "invalid_value", message)
-        })
+        })?;
+        // It is stored as it is.
+        if card_guard::contains_card(key) {
+            return Err(ApiError::card_number_refused("Idempotency-Key"));
+        }
+        Ok(Some(key))
     }
 
     /// What makes two requests under one Idempotency-Key the same: path and body. Bodies are compared as JSON values,
@@ -226,6 +231,8 @@ mod tests {
         for bad in [&["" as &str][..], &["a b"], &["열쇠"], &["a", "b"], &["a, b"]] {
             assert_eq!(with(bad).idempotency_key().unwrap_err().status(), 422, "{bad:?}");
         }
+        let card = with(&["order-4242424242424242"]).idempotency_key().unwrap_err();
+        assert_eq!((card.status(), card.code()), (422, "card_number_refused"));
         assert_eq!(with(&[&"k".repeat(256)]).idempotency_key().unwrap_err().status(), 422);
     }
 

@@ -16,6 +16,7 @@ use super::cors::{self, Asked};
 use super::{ApiError, Reply, Request};
 use crate::auth::Caller;
 use crate::config::AllowedOrigins;
+use crate::telemetry::metrics;
 
 type Answer = Result<Reply, ApiError>;
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
@@ -98,6 +99,7 @@ async fn answer(handler: &Handler, request: Request, guarded: bool) -> Reply {
                 if error.status() >= 500 {
                     let (status, code) = (error.status(), error.code());
                     tracing::error!(%method, path, status, code, causes = error.causes(), "request failed");
+                    metrics::server_error(code);
                 }
                 error.into_reply(&id).with_request_id(&id)
             }
@@ -155,6 +157,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::testing::said;
     use serde_json::{Value, json};
 
     const REST: &str = r#"{"resource":"/api/v1/billing/subscriptions/{id}","path":"/api/v1/billing/subscriptions/sub_01ARZ3NDEKTSV4RRFFQ69G5FAV",
@@ -203,6 +206,21 @@ mod tests {
         assert_eq!((reply.status.as_u16(), &body["code"]), (500, &json!("internal_error")));
         assert_eq!((&body["requestId"], reply.headers["x-request-id"].to_str().unwrap()), (&json!("r-9"), "r-9"));
         assert!(!body.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_failure_of_ours_is_measured_and_a_refusal_is_not() {
+        let answered = |answer_with: fn(Request) -> Answer| {
+            let handler = handler(answer_with);
+            said(|| drop(futures::executor::block_on(answer(&handler, Request::default(), true))))
+        };
+        assert_eq!(answered(|_| panic!("secret")), ["ServerErrors 1 Code=internal_error"]);
+        assert_eq!(
+            answered(|_| Err(ApiError::new(503, "gateway_paused", "Later."))),
+            ["ServerErrors 1 Code=gateway_paused"]
+        );
+        assert!(answered(|_| Err(ApiError::not_found())).is_empty());
+        assert!(answered(|_| Ok(Reply::empty(204))).is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::config::{IpAllowList, Settings};
 use crate::gateway::webhook::{parse_stripe, parse_toss, verify_signature, within_tolerance};
 use crate::secrets::formats::webhook_secrets;
 use crate::secrets::{SecretName, Secrets};
+use crate::telemetry::metrics;
 use crate::usecase::Charging;
 use crate::usecase::receive_webhook::{ReceiveError, receive_signed};
 use crate::usecase::rereads::Rereads;
@@ -54,6 +55,15 @@ impl Door {
     /// 413 too large, 403 address not allowed, 429 too many, 415 not JSON, 400 unreadable, unsigned or forged, 404 an
     /// unknown gateway in the path, 500 when it has to come again.
     pub async fn receive(&self, request: &Request) -> Result<Reply, ApiError> {
+        let taken = self.admit(request).await;
+        // A failure of ours is counted where all of ours are.
+        if let Some(refused) = taken.as_ref().err().filter(|error| error.status() < 500) {
+            metrics::webhook_refused(refused.code());
+        }
+        taken
+    }
+
+    async fn admit(&self, request: &Request) -> Result<Reply, ApiError> {
         if request.body.len() > EVENT_MAX {
             return Err(ApiError::new(413, "payload_too_large", "The event is too large."));
         }
@@ -77,9 +87,15 @@ impl Door {
     }
 
     async fn signed(&self, raw: &[u8], signature: &str) -> Result<(), ApiError> {
-        let versions = self.secrets.get(SecretName::StripeWebhook).await?;
-        let secrets = webhook_secrets(&versions)?;
-        let signed_at = verify_signature(raw, signature, &secrets).map_err(|_| bad_signature())?;
+        let known = self.secrets.get(SecretName::StripeWebhook).await?;
+        let signed_at = match verify_signature(raw, signature, &webhook_secrets(&known)?) {
+            Ok(signed_at) => signed_at,
+            // The secret may have been rotated a moment ago; how often that is asked is bounded (`secrets::cache`).
+            Err(_) => {
+                let now = self.secrets.refresh(SecretName::StripeWebhook).await?;
+                verify_signature(raw, signature, &webhook_secrets(&now)?).map_err(|_| bad_signature())?
+            }
+        };
         // The clock of a stage that travels in time is in the store, so it comes after the signature.
         let now = self.charging.clock.now().await;
         if !within_tolerance(signed_at, now) {

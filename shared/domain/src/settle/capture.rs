@@ -84,14 +84,20 @@ fn pay(
     let attempt = terminal(subject, Outcome::Succeeded, None, None, capture.charge_id.clone());
     let cycle = Cycle { state: State::Paid(payment), period, intent, ..before.released(capture) }.with_attempt(attempt);
     let advanced = advance(subscription, &cycle, subject)?;
-    let mut facts = paid_facts(subscription, &advanced, report, capture);
+    let mut facts = paid_facts(subscription, &advanced, report, capture, subject.gateway);
     // Money for a subscription that had ended meanwhile is attached and owed back in full (design.md §5).
     let (cycle, owed) = if has_ended(&advanced) { cycle.owed_back(subject.started_at) } else { (cycle, None) };
     facts.extend(owed);
     Ok(apply(Some(advanced), Some(cycle), facts, None))
 }
 
-fn paid_facts(before: &Subscription, after: &Subscription, report: &Report, capture: &Capture) -> Vec<Fact> {
+fn paid_facts(
+    before: &Subscription,
+    after: &Subscription,
+    report: &Report,
+    capture: &Capture,
+    gateway: GatewayName,
+) -> Vec<Fact> {
     let paid = |kind| {
         Fact::new(kind, before.id.as_str())
             .with("index", report.index)
@@ -99,6 +105,7 @@ fn paid_facts(before: &Subscription, after: &Subscription, report: &Report, capt
             .with("currency", capture.amount.currency.code())
     };
     let captured = paid("payment.captured")
+        .with("gateway", gateway.as_str())
         .with("orderId", capture.order_id.as_str())
         .with("paymentId", capture.payment_id.as_str());
     let mut facts = vec![dunning_moved(captured, before, after)];
