@@ -81,7 +81,7 @@ test-api: ## The Postman collection and a short fuzz, together on a stack of the
 test-postman: ## The Postman collection by Newman, on a stack of its own
 	@$(STACK) postman
 
-fuzz-api: ## At least 5,000 generated requests as every role, held against openapi.json (CASES=30 per operation and role)
+fuzz-api: ## At least 5,000 answers to generated requests as every role, held against openapi.json (CASES=30 per operation and role)
 	@$(STACK) fuzz-api $(CASES)
 
 test-policies: test-iam ## The same: it ends with rights granted against rights used, function by function

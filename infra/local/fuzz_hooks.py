@@ -12,7 +12,7 @@ import schemathesis
 
 POOL = json.loads(os.environ["FUZZ_POOL"])
 ULID = "_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
-STATUSES, CODES, CALLED = Counter(), Counter(), set()
+STATUSES, CODES, CALLED, WORDED = Counter(), Counter(), set(), Counter()
 # Answers of the emulator where AWS would use the template's gateway responses: our words for them.
 GATEWAY_RESPONSES = {
     "Unauthorized": (401, "Unauthorized", "unauthorized"),
@@ -65,6 +65,7 @@ def after_call(context, case, response):
             message = None
         if message in GATEWAY_RESPONSES:
             status, title, code = GATEWAY_RESPONSES[message]
+            WORDED["calls"] += 1
             problem = {"type": "about:blank", "title": title, "status": status, "code": code, "requestId": "emulator"}
             response.status_code = status
             response.content = json.dumps(problem).encode()
@@ -76,6 +77,9 @@ def after_call(context, case, response):
 
 
 def _code(response):
+    """The problem's code; a refusal that is a page for people has none."""
+    if any("text/html" in value for value in response.headers.get("content-type", [])):
+        return "(a page)"
     try:
         return json.loads(response.content).get("code", "?")
     except (ValueError, AttributeError):
@@ -98,6 +102,6 @@ def tells_no_secret(ctx, response, case):
 
 @atexit.register
 def _report():
-    report = {"statuses": STATUSES, "codes": CODES, "operations": sorted(CALLED)}
+    report = {"statuses": STATUSES, "codes": CODES, "operations": sorted(CALLED), "worded": WORDED["calls"]}
     if STATUSES:
         Path(os.environ["FUZZ_REPORT"]).write_text(json.dumps(report), encoding="utf-8")

@@ -27,7 +27,7 @@ impl Request {
     /// # Errors
     /// As [`Request::json`].
     pub fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        if self.body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { self.json() }
+        if self.body.is_empty() { Ok(T::default()) } else { self.json() }
     }
 
     fn json_value(&self) -> Result<Value, ApiError> {
@@ -188,5 +188,7 @@ mod tests {
         assert_eq!(status(post("application/json", &format!("\"{}\"", "x".repeat(70_000)))), 413);
         assert_eq!(status(post("application/json", &"[".repeat(60_000))), 400, "depth is bounded");
         assert_eq!(Request::default().json_or_default::<Input>().unwrap(), Input::default());
+        let blank = post("application/json", " ").json_or_default::<Input>();
+        assert_eq!(blank.unwrap_err().status(), 400, "blank is not absent");
     }
 }
