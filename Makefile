@@ -108,7 +108,7 @@ bench: ## Measure the budgets against floors; a table, and JSON in the target di
 	cargo build --profile measured -p functions -p bench-floor -p bench
 	target/measured/bench $(if $(QUICK),--quick) $(ROWS)
 
-package: ## arm64 zips of the shipped profile in dist/, at most 3.5 MB each (FUNCTION=name builds one)
+package: ## arm64 zips of the shipped profile in dist/, their sizes against the budget of 3.5 MB (FUNCTION=name builds one)
 	@$(STACK) package $(FUNCTION)
 
 deploy: package ## Package and deploy to AWS: STAGE=dev, staging or prod

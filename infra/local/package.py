@@ -11,7 +11,8 @@ from console import Failure, say, step
 from settings import CHECKOUT, HERE
 
 DIST = CHECKOUT / "dist"
-ZIP_BYTES_MAX = 3_500_000
+ZIP_BYTES_MAX = 3_500_000  # the budget: what is over it is said
+ZIP_BYTES_FATAL = 4_000_000  # and does not ship from here on
 ELF_AARCH64 = 183  # e_machine
 NEWEST_GLIBC = (2, 34)  # what Amazon Linux 2023 has
 EPOCH = (2020, 1, 1, 0, 0, 0)  # one date for every file: same code, same zip, nothing to deploy again
@@ -31,15 +32,16 @@ def package(directory, only):
         program = binaries / name / "bootstrap"
         wrong += [f"{name}: {fault}" for fault in _faults(program.read_bytes())]
         size = _zip(program, DIST / f"{name}.zip")
-        if size > ZIP_BYTES_MAX:
-            wrong.append(f"{name}: {size} bytes zipped, more than {ZIP_BYTES_MAX}")
+        if size > ZIP_BYTES_FATAL:
+            wrong.append(f"{name}: {size} bytes zipped, more than {ZIP_BYTES_FATAL}")
         rows.append((name, program.stat().st_size, size))
     say(f"{'function':26}{'binary MB':>10}{'zip MB':>8}")
     for name, raw, zipped in rows:
-        say(f"{name:26}{raw / 1e6:10.2f}{zipped / 1e6:8.2f}")
+        say(f"{name:26}{raw / 1e6:10.2f}{zipped / 1e6:8.2f}{'  over the budget' if zipped > ZIP_BYTES_MAX else ''}")
     if wrong:
         raise Failure("these may not ship:\n  " + "\n  ".join(wrong))
-    say(f"{len(rows)} zips in dist/, each at most {ZIP_BYTES_MAX / 1e6} MB")
+    over = sum(zipped > ZIP_BYTES_MAX for _, _, zipped in rows)
+    say(f"{len(rows)} zips in dist/, {over} of them over the budget of {ZIP_BYTES_MAX / 1e6} MB")
 
 
 def _build(directory, names):
