@@ -8,8 +8,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-/// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a condition may take to come true: the message of a killed runner shows again after two minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn var(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test program reads where its stack is")]
