@@ -174,7 +174,7 @@ def addresses(settings):
 def seed_secrets(settings, secrets):
     """Puts our values where functions read them, and only where they differ: each put is a rotation."""
     manager = aws(settings, "secretsmanager")
-    for name in (name for name in secrets if name != "ops-password"):
+    for name in (name for name in secrets if not name.startswith("ops-")):
         path, value = f"{settings.stage}/{name}", json.dumps(secrets[name])
         try:
             present = manager.get_secret_value(SecretId=path).get("SecretString")

@@ -9,6 +9,7 @@ import secrets
 import string
 import time
 
+from client import Http
 from console import Failure
 from settings import write_private
 
@@ -27,10 +28,14 @@ def local_secrets(path):
     """The stack's secrets by their name below the stage. Made at random the first time, then kept: the data key
     opens what the stack has stored. Gateway keys have the shape of test keys and work at the sandbox only."""
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+        made = json.loads(path.read_text(encoding="utf-8"))
+        if "ops-temporary-password" not in made:  # of a time when the temporary password was the only one
+            made |= {"ops-temporary-password": made["ops-password"], "ops-password": _random(24)}
+            write_private(path, json.dumps(made, indent=2))
+        return made
     from argon2 import PasswordHasher  # lives in the stack's virtual environment
 
-    password = _random(24)
+    temporary = _random(24)
     made = {
         "gateway/toss": {"clientKey": f"test_ck_{_random(32)}", "secretKey": f"test_sk_{_random(32)}"},
         "gateway/stripe": {"publishableKey": f"pk_test_{_random(48)}", "secretKey": f"sk_test_{_random(48)}"},
@@ -38,13 +43,26 @@ def local_secrets(path):
         "auth/jwt": {"kid": "local-1", "key": _random(64)},
         "auth/ops-admin": {
             "username": "ops",
-            "passwordHash": PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password),
+            "passwordHash": PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(temporary),
         },
         "data-key": {"kid": "local-1", "key": secrets.token_hex(32)},
-        "ops-password": password,  # for people and scripts; never in Secrets Manager
+        # For people and scripts; never in Secrets Manager. The first log-in replaces one by the other.
+        "ops-temporary-password": temporary,
+        "ops-password": _random(24),
     }
     write_private(path, json.dumps(made, indent=2))
     return made
+
+
+def first_log_in(api, secrets):
+    """Gives the operator a password of their own, as a person would who has the temporary one. Done once per stack."""
+    username, password, temporary = secrets["auth/ops-admin"]["username"], secrets["ops-password"], secrets["ops-temporary-password"]
+    path = "/api/v1/auth/login"
+    if "token" in Http(api).post(path, {"username": username, "password": password}, expect=(200, 401)):
+        return
+    session = Http(api).post(path, {"username": username, "password": temporary})
+    change = {"currentPassword": temporary, "newPassword": password}
+    Http(api, session["token"]).post("/api/v1/auth/password", change)
 
 
 def mint(key, role, username, tenant=None, application=None):
@@ -52,7 +70,9 @@ def mint(key, role, username, tenant=None, application=None):
     now = int(time.time())
     claims = {"iss": "mindgarden-billing", "iat": now, "exp": now + TOKEN_SECONDS, "jti": _ulid(now)}
     if role in OPS_ROLES:
-        claims |= {"aud": "operators", "sub": username, "role": role}
+        # The operator who logs in is an admin; another role is somebody else's.
+        name = username if role == "OPS_ADMIN" else role.lower().replace("_", "-")
+        claims |= {"aud": "operators", "sub": name, "role": role}
     elif role.upper() == "TENANT":
         _expect("TENANT", tenant, "ten")
         claims |= {"aud": "tenants", "sub": tenant, "role": "TENANT", "tenantId": tenant}

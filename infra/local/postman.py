@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import tools
 from console import Failure, say, step
-from settings import CHECKOUT, HERE
+from settings import CHECKOUT
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "postman"))
 
@@ -63,19 +62,6 @@ def _requests(item):
 
 
 def _newman(directory):
-    """Newman as package-lock.json pins it, installed again only when that changes, and the PATH that has Node.js."""
-    path = os.environ.get("PATH", os.defpath)
-    if not (shutil.which("node") and shutil.which("npm")):
-        path = str(tools.environment(directory / "nodevenv", HERE / "requirements-node.txt") / "bin") + os.pathsep + path
-    home, wanted = directory / "newman", tools.digest(HERE / "newman" / "package-lock.json")
-    mark = home / "installed"
-    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
-        step("installing infra/local/newman into .local/newman")
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy2(HERE / "newman" / name, home / name)
-        npm = [shutil.which("npm", path=path), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        tools.run(npm, "npm ci", env=os.environ | {"PATH": path}, cwd=home)
-        mark.write_text(wanted, encoding="utf-8")
+    """Newman, and the PATH that has Node.js."""
+    home, path = tools.node_packages(directory, "newman")
     return home / "node_modules" / ".bin" / "newman", path

@@ -27,6 +27,7 @@ class Settings:
     emulator_port: int
     sandbox_port: int
     enforce_iam: bool = False
+    openid_port: int | None = None  # a stack with an OpenID provider beside it
 
     @property
     def tools(self):
@@ -39,6 +40,10 @@ class Settings:
     @property
     def sandbox_url(self):
         return f"http://127.0.0.1:{self.sandbox_port}"
+
+    @property
+    def openid_url(self):
+        return f"http://127.0.0.1:{self.openid_port}"
 
     @property
     def stack_name(self):
@@ -101,9 +106,21 @@ class Settings:
             # A web server of a developer, and a name that tests ask about.
             "AllowedOrigins": "http://localhost:5173,https://portal.mindgarden.example",
             "RegistrationsPerAddress": "100000",
+            "LogInTriesPerAddress": "100000",  # every client of a laptop has one address
             "WebhookRatePerAddress": "100",  # both gateways and every test have one address
             "WebhookRate": "1000",
             "LogRetentionDays": "1",
+        } | (self._provider() if self.openid_port else {})
+
+    def _provider(self):
+        """infra/local/oidc, whose words for roles are these."""
+        return {
+            "OidcIssuer": self.openid_url,
+            "OidcStaffAudience": "staff-portal",
+            "OidcTenantAudience": "tenant-portal",
+            "OidcRoleClaim": "groups",
+            "OidcTenantClaim": "tenantId",
+            "OidcRoles": "billing-admins=OPS_ADMIN,billing-finance=OPS_FINANCE,billing-viewers=OPS_VIEWER",
         }
 
 

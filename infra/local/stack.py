@@ -35,6 +35,7 @@ def up(settings, with_journey, for_tests=False):
     """Builds, starts and deploys everything; keeps whatever is there already. Returns the stack's variables."""
     import cloud
     import identity
+    import openid
 
     settings.home.mkdir(parents=True, exist_ok=True)
     for daemon in _daemons(settings):
@@ -43,6 +44,7 @@ def up(settings, with_journey, for_tests=False):
     step("building (the first time takes minutes)")
     built = tools.build(for_tests)
     cloud.start_emulator(settings, tools.stack_python(settings.tools))
+    openid.start(settings)
     cloud.deploy(settings, sam)
     secrets = identity.local_secrets(settings.home / "secrets.json")
     # Chat messages of a laptop stay on it; the address follows the sandbox's port.
@@ -52,6 +54,7 @@ def up(settings, with_journey, for_tests=False):
     cloud.seed_plans(settings, built)
     step("secrets and plans seeded")
     where = cloud.addresses(settings)
+    identity.first_log_in(where.api, secrets)
     stripe_secret = secrets["webhook/stripe"]["secret"]
     cloud.start_sandbox(settings, built, where.webhook, stripe_secret)
     variables = settings.aws_env() | {
@@ -88,6 +91,8 @@ def _daemons(settings):
     from processes import Daemon
 
     ports = {"emulator": settings.emulator_port, "sandbox": settings.sandbox_port}
+    if settings.openid_port:
+        ports["openid"] = settings.openid_port
     return [Daemon(name, settings.home, port) for name, port in ports.items()]
 
 

@@ -20,16 +20,16 @@ def end_to_end(up, down, enforce_iam, names):
     """A fresh stack on free ports, the suite against it, and everything stopped again. The logs stay if it failed."""
     parent = CHECKOUT / ".local"
     parent.mkdir(exist_ok=True)
-    emulator_port, sandbox_port = free_ports(2)
+    emulator_port, sandbox_port, openid_port = free_ports(3)
     settings = Settings(
         home=Path(tempfile.mkdtemp(prefix="e2e-", dir=parent)), stage="e2e",
-        emulator_port=emulator_port, sandbox_port=sandbox_port, enforce_iam=enforce_iam,
+        emulator_port=emulator_port, sandbox_port=sandbox_port, enforce_iam=enforce_iam, openid_port=openid_port,
     )
     passed = False
     try:
         variables = up(settings, with_journey=False, for_tests=True)
         logs = {f"{name.upper()}_LOG": str(settings.home / f"{name}.log") for name in ("emulator", "sandbox")}
-        variables |= {"RESTART_EMULATOR": restart_command(settings)} | logs
+        variables |= {"RESTART_EMULATOR": restart_command(settings), "OIDC_URL": settings.openid_url} | logs
         step("running the end-to-end suite" + (" with roles enforced" if enforce_iam else ""))
         # One after the other: they share a clock and compare whole tables.
         tools.cargo("test", "--workspace", "--test", "e2e", "--", "--test-threads=1", *names, env=settings.tool_env() | variables)

@@ -48,6 +48,26 @@ def environment(directory, requirements):
     return directory
 
 
+def node_packages(directory, name):
+    """Packages as infra/local/`name`/package-lock.json pins them, installed again only when that changes, and the PATH that
+    has Node.js: the machine's, or one of our own."""
+    path = os.environ.get("PATH", os.defpath)
+    if not (shutil.which("node") and shutil.which("npm")):
+        path = str(environment(directory / "nodevenv", HERE / "requirements-node.txt") / "bin") + os.pathsep + path
+    home, wanted = directory / name, digest(HERE / name / "package-lock.json")
+    mark = home / "installed"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
+        step(f"installing infra/local/{name} into .local/{name}")
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy2(HERE / name / file, home / file)
+        npm = [shutil.which("npm", path=path), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        run(npm, "npm ci", env=os.environ | {"PATH": path}, cwd=home)
+        mark.write_text(wanted, encoding="utf-8")
+    return home, path
+
+
 def stack_python(tools):
     return environment(tools / "venv", HERE / "requirements.txt") / "bin" / "python"
 

@@ -12,7 +12,7 @@ use crate::harness::{Applicant, Stack, morning_after, var};
 use crate::tables::client;
 
 /// Applies under an address nobody else has.
-async fn apply(stack: &Stack) -> (Applicant, String) {
+pub async fn apply(stack: &Stack) -> (Applicant, String) {
     let address = format!("owner-{:08x}@example.kr", rand::random::<u32>());
     let mut form = Stack::form("standard");
     form["businessName"] = json!("마음 <정원> & 상담");
@@ -29,7 +29,7 @@ async fn apply(stack: &Stack) -> (Applicant, String) {
 }
 
 /// What the emulator's mail service took for an address, oldest first.
-async fn mails(stack: &Stack, address: &str) -> Vec<Value> {
+pub async fn mails(stack: &Stack, address: &str) -> Vec<Value> {
     let request = stack.http.get(format!("{}/_ministack/ses/messages", var("AWS_ENDPOINT_URL")));
     let all = stack.send(request).await.expect(200);
     let accounts = all["messages"].as_object().unwrap().values();

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::harness::var;
 
 /// `forwarded` is not here: the forwarder keeps its marks whenever it gets to it.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "onboarding_request",
     "tenant",
     "plan",
@@ -27,6 +27,7 @@ const TABLES: [&str; 17] = [
     "control",
     "seal",
     "book",
+    "operator",
 ];
 
 pub fn client() -> Client {

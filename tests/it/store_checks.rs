@@ -1,5 +1,6 @@
 //! Conformance checks of single rows and commits.
 
+use domain::access::Access;
 use domain::ids::EventId;
 use domain::subscription::Subscription;
 use serde_json::json;
@@ -34,6 +35,8 @@ pub async fn every_kind_reads_back(store: &dyn Store) {
         method.clone().into(),
         application.clone().into(),
     ];
+    let access = accesses();
+    let records: Vec<Record> = records.into_iter().chain(access.iter().cloned().map(Record::from)).collect();
     let event = event(subscription.id.as_str(), t(2));
     let writes = records.into_iter().map(Write::New).collect();
     store.commit(&commit(writes, vec![event.clone()])).await.unwrap();
@@ -47,6 +50,9 @@ pub async fn every_kind_reads_back(store: &dyn Store) {
     }
     assert_eq!(typed::plan(store, &plan.code, 2).await.unwrap(), Some(plan.clone()));
     assert_eq!(typed::event(store, &event.id).await.unwrap(), Some(event));
+    let keys: Vec<Key> = access.iter().map(|row| Record::from(row.clone()).key()).collect();
+    let found: Vec<Access> = typed::get_many(store, &keys).await.unwrap();
+    assert_eq!(found, access.map(stored_once));
     same!(cycle, typed::cycle(store, &subscription.id, 3, 0));
     same!(method, typed::method(store, &tenant.id, &method.id));
     same!(tenant, typed::tenant(store, &tenant.id));

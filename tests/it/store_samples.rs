@@ -1,5 +1,6 @@
 //! Sample rows for the store suites. Ids are random, so that suites can share the tables of a deployed stack.
 
+use domain::access::{Access, Account, AccountRole, EndedSession, PasswordHash, Tries};
 use domain::calendar::{Interval, Period};
 use domain::charge::{DeclineClass, Doubt, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::contact::Contact;
@@ -406,5 +407,30 @@ pub fn settlement(gateway: GatewayName, on: Date, id: &str) -> SettlementRow {
         told: false,
         answered_by: None,
         version: 0,
+    }
+}
+
+/// One row of each kind that is kept about access. They share a partition key, so that only the sort key tells them apart.
+pub fn accesses() -> [Access; 3] {
+    let id = unique("access");
+    let expires_at = t(86_400);
+    let account = Account {
+        id: id.clone(),
+        role: AccountRole::OpsFinance,
+        password_hash: PasswordHash("$argon2id$".to_owned()),
+        temporary: "fingerprint".to_owned(),
+        sessions_from: t(0).as_second(),
+        version: 0,
+    };
+    let tries = Tries { failures: 7, locked_until: Some(t(60)), expires_at, ..Tries::none(id.clone()) };
+    [Access::Account(account), Access::Ended(EndedSession { id, expires_at, version: 0 }), Access::Tries(tries)]
+}
+
+/// A row about access as it reads back after its first write.
+pub fn stored_once(row: Access) -> Access {
+    match row {
+        Access::Account(row) => Access::Account(Account { version: 1, ..row }),
+        Access::Ended(row) => Access::Ended(EndedSession { version: 1, ..row }),
+        Access::Tries(row) => Access::Tries(Tries { version: 1, ..row }),
     }
 }

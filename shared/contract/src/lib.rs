@@ -104,7 +104,7 @@ fn security_schemes() -> Value {
         },
         "session": {
             "type": "apiKey", "in": "cookie", "name": SESSION_COOKIE,
-            "description": "The operators' session cookie; a change also needs the header of `csrf`.",
+            "description": "The operators' session cookie; a change also needs the header of `csrf`, or is answered 403.",
         },
         "csrf": {
             "type": "apiKey", "in": "header", "name": CSRF_HEADER,

@@ -66,7 +66,7 @@ const CODES: [(&str, &str); 58] = [
 ];
 
 /// Codes of fields that are missing or not valid.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "duplicate_addon",
     "invalid",
     "invalid_amount",
@@ -84,6 +84,7 @@ const FIELDS: [&str; 17] = [
     "unknown_field",
     "unknown_payment_method",
     "unknown_plan",
+    "weak_password",
 ];
 
 /// Of [`CODES`], those said with 422.

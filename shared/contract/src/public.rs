@@ -57,10 +57,13 @@ pub fn describe(route: Public) -> Operation {
             .about("Prices include VAT.")
             .answers::<PlansBody>(200, "Plans by code, each in its version on sale.", examples::plans()),
         Public::LogIn => Operation::new("session", "Log an operator in")
-            .takes::<LogIn>(json!({ "username": "ops", "password": "correct horse battery staple" }))
-            .answers::<SessionBody<'_>>(200, "A token for an hour, also as a cookie.", examples::session())
+            .about("With a temporary password the role is `OPS_PENDING`: the token sets another password, or leaves. After \
+                five wrong tries the next one waits, whether or not anybody has that name.")
+            .takes::<LogIn>(json!({ "username": "kim.hana", "password": "correct horse battery staple" }))
+            .answers::<SessionBody<'_>>(200, "A token, also as a cookie.", examples::session())
             .header(200, "Set-Cookie", "The session cookie: HttpOnly, Secure, SameSite=Strict.")
-            .refuses(401, &["invalid_credentials"]),
+            .refuses(401, &["invalid_credentials"])
+            .refuses(409, &["conflict"]),
         Public::ShowPaymentGuide => Operation::new("operations", "How to pay while card payments are paused")
             .about("The page a payer reaches by the link in a mail.")
             .page_of_html(200, "The page.")

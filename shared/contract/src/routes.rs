@@ -8,6 +8,7 @@ mod documents;
 mod methods;
 mod onboarding;
 mod operations;
+mod session;
 mod subscriptions;
 
 use shared::auth::permissions::Route;
@@ -52,6 +53,8 @@ pub fn describe(route: Route) -> Operation {
         Route::SearchAudit => operations::search_audit(),
         Route::CloseMonth => documents::close_month(),
         Route::ListSettlements => documents::list_settlements(),
+        Route::LogOut => session::log_out(),
+        Route::ChangePassword => session::change_password(),
         Route::WithdrawApplication => onboarding::withdraw_application(),
     }
 }

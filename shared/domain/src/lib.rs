@@ -5,10 +5,11 @@
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
 //! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`seal`], [`invoice`], [`tax`], [`document`],
-//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`].
+//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`], [`access`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod access;
 pub mod breaker;
 pub mod business_number;
 pub mod calendar;

@@ -212,3 +212,15 @@ pub struct LogIn {
     #[cfg_attr(feature = "openapi", schema(format = Password))]
     pub password: String,
 }
+
+/// An operator's next password, and the one it replaces.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ChangePassword {
+    #[cfg_attr(feature = "openapi", schema(format = Password))]
+    pub current_password: String,
+    /// Not the current one, and without the operator's name.
+    #[cfg_attr(feature = "openapi", schema(format = Password, min_length = 12, max_length = 128))]
+    pub new_password: String,
+}

@@ -1,18 +1,25 @@
 //! The REQUEST authorizer: a token in, one policy for exactly one method out.
 //!
-//! No token or a bad one is 401 (the error text `Unauthorized`, which API Gateway turns into one); a good token whose
-//! role the route does not list is Deny (403). Nothing is cached by the gateway, and the policy names the exact method
-//! ARN, so an Allow is never reused for another call. The role is checked again behind it.
+//! No token, a bad one or one whose session was ended is 401 (the error text `Unauthorized`, which API Gateway turns into
+//! one); a good token whose role the route does not list, and a change by cookie without the CSRF proof, is Deny (403).
+//! Nothing is cached, neither by the gateway nor here: whether a session was ended is read for each request (one
+//! consistent read of one or two rows), so that leaving takes effect at once. The policy names the exact method ARN, so an
+//! Allow is never reused for another call. The role is checked again behind it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Tokens;
+use super::oidc::{self, Oidc, ProviderUnavailable};
 use super::permissions::Route;
-use super::{Caller, Tokens};
+use super::session::{Verified, is_over};
+use super::token::TokenError;
 use crate::secrets::SecretsError;
+use crate::store::{Store, StoreError};
 
 /// Name of the operators' session cookie; the prefix makes browsers insist on Secure, no Domain and Path=/.
 pub const SESSION_COOKIE: &str = "__Host-session";
@@ -39,31 +46,70 @@ pub struct Event {
 #[error("Unauthorized")]
 pub struct Unauthorized;
 
-/// Decides about one request at `now` (wall clock).
-///
-/// # Errors
-/// [`Unauthorized`] inside, the secret store's failure outside (a 500: nobody is locked out by name).
-pub async fn authorize(
-    tokens: &Tokens,
-    event: &Event,
-    now: Timestamp,
-) -> Result<Result<Value, Unauthorized>, SecretsError> {
-    let Some(token) = credential(event) else { return Ok(Err(Unauthorized)) };
-    let verdict = tokens.verify(token, now).await.inspect_err(|error| tracing::error!(%error, "token keys"))?;
-    let caller = match verdict {
-        Ok(caller) => caller,
-        Err(reason) => {
-            tracing::info!(%reason, "token refused");
-            return Ok(Err(Unauthorized));
-        }
-    };
-    let permitted = Route::find(&event.http_method, &event.resource).is_some_and(|route| route.permits(caller.role));
-    Ok(Ok(policy(&caller, &event.method_arn, permitted)))
+/// A failure of ours: a 500, because nobody may be let in and nobody is locked out by name.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizeError {
+    #[error("token keys")]
+    Keys(#[from] SecretsError),
+    #[error("sessions")]
+    Store(#[from] StoreError),
+    #[error("keys of the identity provider")]
+    Provider(#[from] ProviderUnavailable),
 }
 
-fn policy(caller: &Caller, method_arn: &str, permitted: bool) -> Value {
+/// What decides about requests.
+pub struct Authorizer {
+    pub tokens: Tokens,
+    /// The OpenID provider's tokens, where the stage has one.
+    pub oidc: Option<Oidc>,
+    pub store: Arc<dyn Store>,
+}
+
+impl Authorizer {
+    /// Decides about one request at `now` (wall clock).
+    ///
+    /// # Errors
+    /// [`Unauthorized`] inside, [`AuthorizeError`] outside.
+    pub async fn authorize(
+        &self,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Result<Value, Unauthorized>, AuthorizeError> {
+        let Some(credential) = credential(event) else { return Ok(Err(Unauthorized)) };
+        let verdict = self.verify(credential.token, now).await;
+        let verified = match verdict.inspect_err(|error| tracing::error!(%error, "keys of tokens"))? {
+            Ok(verified) => verified,
+            Err(reason) => {
+                tracing::info!(%reason, "token refused");
+                return Ok(Err(Unauthorized));
+            }
+        };
+        let over = is_over(self.store.as_ref(), &verified).await;
+        if over.inspect_err(|error| tracing::error!(%error, "sessions"))? {
+            tracing::info!("the session was ended");
+            return Ok(Err(Unauthorized));
+        }
+        let route = Route::find(&event.http_method, &event.resource);
+        let permitted = credential.proved && route.is_some_and(|route| route.permits(verified.caller.role));
+        Ok(Ok(policy(&verified, &event.method_arn, permitted)))
+    }
+}
+
+impl Authorizer {
+    /// Each token is looked at by one verifier: ours are HS256, a provider's never.
+    async fn verify(&self, token: &str, now: Timestamp) -> Result<Result<Verified, TokenError>, AuthorizeError> {
+        match &self.oidc {
+            Some(provider) if oidc::is_foreign(token) => Ok(provider.verify(token, now).await?),
+            _ => Ok(self.tokens.verify(token, now).await?),
+        }
+    }
+}
+
+fn policy(verified: &Verified, method_arn: &str, permitted: bool) -> Value {
+    let mut context = verified.caller.to_context();
+    verified.session.add_to(&mut context);
     json!({
-        "principalId": caller.actor_id(),
+        "principalId": verified.caller.actor_id(),
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{
@@ -72,21 +118,31 @@ fn policy(caller: &Caller, method_arn: &str, permitted: bool) -> Value {
                 "Resource": method_arn,
             }],
         },
-        "context": caller.to_context(),
+        "context": context,
     })
 }
 
-/// The bearer token or, without one, the session cookie. A change by cookie needs the CSRF header.
-fn credential(event: &Event) -> Option<&str> {
+/// A token, and whether the request proves that it was meant.
+struct Credential<'a> {
+    token: &'a str,
+    proved: bool,
+}
+
+/// The bearer token or, without one, the session cookie. A browser sends the cookie by itself, so a change by cookie needs
+/// proof that one of our own pages made it: the CSRF header, which another site cannot send without our permission, and
+/// no word of the browser that another site asked.
+fn credential(event: &Event) -> Option<Credential<'_>> {
     if let Some(value) = header(event, "authorization")? {
         let (scheme, token) = value.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then_some(token);
+        return scheme.eq_ignore_ascii_case("bearer").then_some(Credential { token, proved: true });
     }
     let cookies = header(event, "cookie")??;
     let mut sessions = cookies.split(';').filter_map(|c| c.trim().strip_prefix(SESSION_COOKIE)?.strip_prefix('='));
-    let session = sessions.next().filter(|_| sessions.next().is_none())?;
+    let token = sessions.next().filter(|_| sessions.next().is_none())?;
     let safe = matches!(event.http_method.as_str(), "GET" | "HEAD");
-    (safe || header(event, CSRF_HEADER).flatten().is_some()).then_some(session)
+    let stated = header(event, CSRF_HEADER).flatten().is_some_and(|value| !value.trim().is_empty());
+    let foreign = header(event, "sec-fetch-site").flatten() == Some("cross-site");
+    Some(Credential { token, proved: safe || (stated && !foreign) })
 }
 
 /// `None` when the header came more than once (which one counts is a matter of taste, so none does), `Some(None)` when
@@ -104,12 +160,14 @@ fn header<'a>(event: &'a Event, name: &str) -> Option<Option<&'a str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Role;
+    use crate::auth::log_out::log_out;
     use crate::auth::token::SESSION;
+    use crate::auth::{Caller, Role};
+    use crate::ports::Context;
     use crate::secrets::testing::{FixedBits, FixedSecrets};
+    use crate::store::MemoryStore;
     use domain::ids::RequestId;
     use secrecy::ExposeSecret;
-    use std::sync::Arc;
 
     const ARN: &str = "arn:aws:execute-api:ap-northeast-2:123456789012:api/local/GET/api/v1/ops/runs";
 
@@ -126,11 +184,26 @@ mod tests {
         minted.token.expose_secret().to_owned()
     }
 
+    fn decide(event: Value, store: &Arc<MemoryStore>) -> Result<Value, Unauthorized> {
+        let event: Event = serde_json::from_value(event).unwrap();
+        let authorizer = Authorizer { tokens: tokens(), oidc: None, store: store.clone() };
+        futures::executor::block_on(authorizer.authorize(&event, now())).unwrap()
+    }
+
     fn ask(method: &str, resource: &str, headers: Value) -> Result<Value, Unauthorized> {
+        ask_after(&Arc::default(), method, resource, headers)
+    }
+
+    /// Asks with what `store` knows of sessions.
+    fn ask_after(
+        store: &Arc<MemoryStore>,
+        method: &str,
+        resource: &str,
+        headers: Value,
+    ) -> Result<Value, Unauthorized> {
         let event = json!({"type": "REQUEST", "methodArn": ARN, "resource": resource, "httpMethod": method,
             "headers": headers, "multiValueHeaders": null, "pathParameters": null});
-        let event: Event = serde_json::from_value(event).unwrap();
-        futures::executor::block_on(authorize(&tokens(), &event, now())).unwrap()
+        decide(event, store)
     }
 
     fn effect(answer: &Value) -> &str {
@@ -151,7 +224,9 @@ mod tests {
                 let answer = ask(route.method().as_str(), route.path(), bearer.clone()).unwrap();
                 assert_eq!(effect(&answer) == "Allow", route.permits(role), "{role:?} {route:?}");
                 assert_eq!(answer["policyDocument"]["Statement"][0]["Resource"], ARN);
-                assert_eq!(answer["context"], Value::Object(caller.to_context()));
+                let context = answer["context"].as_object().unwrap();
+                assert!(caller.to_context().iter().all(|(name, value)| context.get(name) == Some(value)));
+                assert_eq!(context["session"].as_str().map(str::len), Some(64));
             }
             assert_eq!(effect(&ask("GET", "/api/v1/unknown", bearer).unwrap()), "Deny");
         }
@@ -185,16 +260,42 @@ mod tests {
         let bearer = format!("Bearer {good}");
         let event = json!({"methodArn": ARN, "resource": "/api/v1/ops/runs", "httpMethod": "GET",
             "headers": {"Authorization": bearer}, "multiValueHeaders": {"Authorization": [bearer, bearer]}});
-        let event: Event = serde_json::from_value(event).unwrap();
-        assert_eq!(futures::executor::block_on(authorize(&tokens(), &event, now())).unwrap(), Err(Unauthorized));
+        assert_eq!(decide(event, &Arc::default()), Err(Unauthorized));
     }
 
     #[test]
     fn a_cookie_reads_and_changes_only_with_the_csrf_header() {
         let cookie = format!("a=b; __Host-session={}", token(&Caller::operator("ops", Role::OpsAdmin)));
         assert_eq!(effect(&ask("GET", "/api/v1/ops/runs", json!({"cookie": cookie})).unwrap()), "Allow");
-        assert_eq!(ask("POST", "/api/v1/ops/runs", json!({"cookie": cookie})), Err(Unauthorized));
-        let headers = json!({"cookie": cookie, "X-Csrf-Protection": "1"});
+        for proof in [
+            json!({"cookie": cookie}),
+            json!({"cookie": cookie, "x-csrf-protection": ""}),
+            json!({"cookie": cookie, "x-csrf-protection": " "}),
+            json!({"cookie": cookie, "x-csrf-protection": "1", "Sec-Fetch-Site": "cross-site"}),
+        ] {
+            assert_eq!(effect(&ask("POST", "/api/v1/ops/runs", proof.clone()).unwrap()), "Deny", "{proof}");
+            assert_eq!(effect(&ask("POST", "/api/v1/auth/logout", proof.clone()).unwrap()), "Deny", "{proof}");
+        }
+        let headers = json!({"cookie": cookie, "X-Csrf-Protection": "1", "sec-fetch-site": "same-origin"});
         assert_eq!(effect(&ask("POST", "/api/v1/ops/runs", headers).unwrap()), "Allow");
+        let bad = json!({"cookie": "__Host-session=x.y.z"});
+        assert_eq!(ask("POST", "/api/v1/ops/runs", bad), Err(Unauthorized), "a bad token is one before anything else");
+    }
+
+    #[test]
+    fn an_ended_session_is_let_in_nowhere() {
+        let store: Arc<MemoryStore> = Arc::default();
+        let caller = Caller::operator("ops", Role::OpsAdmin);
+        let token = token(&caller);
+        let bearer = json!({"authorization": format!("Bearer {token}")});
+        assert!(ask_after(&store, "GET", "/api/v1/ops/runs", bearer.clone()).is_ok());
+        let verified = futures::executor::block_on(tokens().verify(&token, now())).unwrap().unwrap();
+        let context = Context { now: now(), actor: caller.actor.clone() };
+        let ending = log_out(store.as_ref(), &FixedBits(9), &context, &caller, &verified.session);
+        futures::executor::block_on(ending).unwrap();
+        for route in Route::ALL {
+            let answer = ask_after(&store, route.method().as_str(), route.path(), bearer.clone());
+            assert_eq!(answer, Err(Unauthorized), "{route:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::access::AccountRole;
 use domain::event::Actor;
 use domain::ids::{RequestId, TenantId};
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,25 @@ pub enum Role {
     OpsAdmin,
     OpsFinance,
     OpsViewer,
+    /// An operator who logged in with a temporary password: may set their own, or leave.
+    OpsPending,
     Tenant,
     Applicant,
 }
 
+impl From<AccountRole> for Role {
+    fn from(role: AccountRole) -> Role {
+        match role {
+            AccountRole::OpsAdmin => Role::OpsAdmin,
+            AccountRole::OpsFinance => Role::OpsFinance,
+            AccountRole::OpsViewer => Role::OpsViewer,
+        }
+    }
+}
+
 impl Role {
-    pub const ALL: [Role; 5] = [Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer, Role::Tenant, Role::Applicant];
+    pub const ALL: [Role; 6] =
+        [Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer, Role::OpsPending, Role::Tenant, Role::Applicant];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -30,6 +44,7 @@ impl Role {
             Role::OpsAdmin => "OPS_ADMIN",
             Role::OpsFinance => "OPS_FINANCE",
             Role::OpsViewer => "OPS_VIEWER",
+            Role::OpsPending => "OPS_PENDING",
             Role::Tenant => "TENANT",
             Role::Applicant => "APPLICANT",
         }
@@ -40,8 +55,14 @@ impl Role {
         Role::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
+    /// Whether a person who works here acts.
     #[must_use]
     pub fn is_operator(self) -> bool {
+        self.sees_everything() || self == Role::OpsPending
+    }
+
+    #[must_use]
+    fn sees_everything(self) -> bool {
         matches!(self, Role::OpsAdmin | Role::OpsFinance | Role::OpsViewer)
     }
 }
@@ -77,7 +98,7 @@ impl Caller {
     /// Whether this caller may know that `tenant` exists: operators see all, everybody else only themselves.
     #[must_use]
     pub fn sees_tenant(&self, tenant: &TenantId) -> bool {
-        self.role.is_operator() || self.tenant.as_ref() == Some(tenant)
+        self.role.sees_everything() || self.tenant.as_ref() == Some(tenant)
     }
 
     /// The same for an application. A tenant came from one and still sees it.
@@ -139,7 +160,7 @@ impl Caller {
 
     fn actor_kind(&self) -> &'static str {
         match self.role {
-            Role::OpsAdmin | Role::OpsFinance | Role::OpsViewer => "OPERATOR",
+            Role::OpsAdmin | Role::OpsFinance | Role::OpsViewer | Role::OpsPending => "OPERATOR",
             Role::Tenant => "TENANT",
             Role::Applicant => "APPLICANT",
         }
@@ -199,5 +220,6 @@ mod tests {
         let applicant = Caller::applicant(&own);
         assert!(applicant.sees_application(&own) && !applicant.sees_application(&other));
         assert!(Caller::operator("ops", Role::OpsViewer).sees_application(&other));
+        assert!(!Caller::operator("ops", Role::OpsPending).sees_application(&other));
     }
 }

@@ -16,6 +16,9 @@ const APPLICANT_OR_OPS: &[Role] = &[Role::Applicant, Role::OpsAdmin, Role::OpsFi
 const TENANT_OR_ADMIN: &[Role] = &[Role::Tenant, Role::OpsAdmin];
 const PAYERS_OR_ADMIN: &[Role] = &[Role::Tenant, Role::Applicant, Role::OpsAdmin];
 
+const OPERATORS: &[Role] = &[Role::OpsAdmin, Role::OpsFinance, Role::OpsViewer, Role::OpsPending];
+const EVERYBODY: &[Role] = &Role::ALL;
+
 /// Every route behind the authorizer. Public routes are not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -55,11 +58,13 @@ pub enum Route {
     SearchAudit,
     CloseMonth,
     ListSettlements,
+    LogOut,
+    ChangePassword,
     WithdrawApplication,
 }
 
 impl Route {
-    pub const ALL: [Route; 37] = [
+    pub const ALL: [Route; 39] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -96,6 +101,8 @@ impl Route {
         Route::SearchAudit,
         Route::CloseMonth,
         Route::ListSettlements,
+        Route::LogOut,
+        Route::ChangePassword,
         Route::WithdrawApplication,
     ];
 
@@ -142,6 +149,8 @@ impl Route {
             Route::SearchAudit => (Method::GET, "/api/v1/ops/audit", OPS),
             Route::CloseMonth => (Method::POST, "/api/v1/ops/months/{month}/close", FINANCE),
             Route::ListSettlements => (Method::GET, "/api/v1/ops/settlements", OPS),
+            Route::LogOut => (Method::POST, "/api/v1/auth/logout", EVERYBODY),
+            Route::ChangePassword => (Method::POST, "/api/v1/auth/password", OPERATORS),
             Route::WithdrawApplication => (Method::POST, "/api/v1/onboarding/requests/{id}/withdraw", APPLICANT),
         }
     }
@@ -190,7 +199,9 @@ mod tests {
 
     #[test]
     fn viewers_read_and_never_change_and_finance_changes_money_only() {
-        for route in Route::ALL {
+        let own = [Route::LogOut, Route::ChangePassword];
+        for route in Route::ALL.into_iter().filter(|route| !own.contains(route)) {
+            assert!(!route.permits(Role::OpsPending), "{route:?}");
             let reads = route.method() == Method::GET;
             let money = matches!(
                 route,

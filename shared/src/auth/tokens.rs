@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use super::Caller;
 use super::guide;
+use super::session::Verified;
 use super::token::{self, TokenError, TokenKey};
 use crate::ports::Random;
 use crate::secrets::{SecretName, Secrets, SecretsError, formats};
@@ -57,11 +58,12 @@ impl Tokens {
         guide::mint(id, now, &self.current().await?).map_err(|_| SecretsError::Malformed(SecretName::Jwt))
     }
 
-    /// The caller of a token at `now` (wall clock). An unknown key id refreshes the keys, at most every 30 seconds.
+    /// The caller and the session of a token at `now` (wall clock). Whether it was ended is not looked at: see
+    /// [`super::session::is_over`]. An unknown key id refreshes the keys, at most every 30 seconds.
     ///
     /// # Errors
     /// `Ok(Err(_))` for a bad token, `Err(_)` when the keys are unavailable.
-    pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Result<Caller, TokenError>, SecretsError> {
+    pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Result<Verified, TokenError>, SecretsError> {
         self.check(|keys| token::verify(text, keys, now)).await
     }
 

@@ -7,6 +7,7 @@
 mod aws;
 mod clock;
 mod notices;
+mod oidc;
 mod origins;
 pub mod published_ips;
 mod settings;
@@ -21,8 +22,8 @@ pub use clock::BillingClock;
 pub use origins::AllowedOrigins;
 pub use settings::{ConfigError, IpAllowList, Settings, TransferAccount};
 
-use crate::auth::Tokens;
-use crate::auth::log_in::LogIn;
+use crate::auth::authorizer::Authorizer;
+use crate::auth::{Operators, Tokens};
 use crate::crypto::AesVault;
 use crate::gateway::sandbox_clock::{self, ClockNotSet};
 use crate::gateway::statements::Accounts;
@@ -138,8 +139,22 @@ impl Env {
     }
 
     #[must_use]
-    pub fn log_in(&self) -> LogIn {
-        LogIn { store: self.store(), secrets: self.secrets(), tokens: self.tokens(), random: Arc::clone(&self.random) }
+    pub fn operators(&self) -> Operators {
+        Operators {
+            store: self.store(),
+            secrets: self.secrets(),
+            tokens: self.tokens(),
+            random: Arc::clone(&self.random),
+            tries_per_address: self.settings.log_in_tries_per_address,
+        }
+    }
+
+    /// What decides about the API's requests.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start.
+    pub fn authorizer(&self) -> Result<Authorizer, ConfigError> {
+        Ok(Authorizer { tokens: self.tokens(), oidc: self.oidc()?, store: self.store() })
     }
 
     /// Sends to the `failed-charges` queue.

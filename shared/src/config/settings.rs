@@ -7,7 +7,8 @@ use domain::calendar::ChargeWindow;
 use domain::invoice::Supplier;
 use domain::notice::QuietHours;
 
-use super::published_ips;
+use super::{oidc, published_ips};
+use crate::auth::oidc::Settings as Provider;
 
 /// A variable that is missing or malformed. Both forms of printing show the same line, and never a value, because
 /// `main` prints errors with `Debug`.
@@ -36,6 +37,9 @@ impl fmt::Debug for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Wrong passwords an address may send before it has to wait, unless the stage says otherwise.
+const LOG_IN_TRIES: u32 = 50;
 
 /// How the environment is read; a closure in tests.
 pub(super) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -97,6 +101,10 @@ pub struct Settings {
     pub webhook_rate: u32,
     /// Card registrations one address may make in a day.
     pub registrations_per_address: u64,
+    /// Wrong passwords one address may send before it has to wait.
+    pub log_in_tries_per_address: u32,
+    /// The OpenID provider; only the authorizer is told of one.
+    pub oidc: Option<Provider>,
     /// Where tenants pay by transfer; none when transfers are not taken.
     pub transfer_account: Option<TransferAccount>,
     pub failed_charges_queue_url: String,
@@ -159,6 +167,8 @@ impl Settings {
             toss_rate: number(read, "TOSS_RATE", 10_000)?,
             stripe_rate: number(read, "STRIPE_RATE", 10_000)?,
             registrations_per_address: number(read, "REGISTRATIONS_PER_ADDRESS", 1_000_000)?.into(),
+            log_in_tries_per_address: log_in_tries(read)?,
+            oidc: oidc::settings(read, prod)?,
             webhook_allowed_ips: addresses(&present(read, "WEBHOOK_ALLOWED_IPS")?)?,
             webhook_rate_per_address: number(read, "WEBHOOK_RATE_PER_ADDRESS", 1_000_000)?,
             webhook_rate: number(read, "WEBHOOK_RATE", 1_000_000)?,
@@ -188,7 +198,8 @@ impl Settings {
     }
 }
 
-fn base_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<String, ConfigError> {
+/// A base URL without a trailing slash, with TLS in prod.
+pub(super) fn base_url(read: Read<'_>, name: &'static str, prod: bool) -> Result<String, ConfigError> {
     let url = required(read, name)?;
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| !prod));
     match host {
@@ -242,6 +253,12 @@ fn charge_window(text: &str) -> Result<Option<ChargeWindow>, ConfigError> {
 fn number(read: Read<'_>, name: &'static str, max: u32) -> Result<u32, ConfigError> {
     let number = required(read, name)?.parse().ok().filter(|n| (1..=max).contains(n));
     number.ok_or(ConfigError::new(name, "must be a positive whole number in range"))
+}
+
+/// Only functions that check passwords are told; the others check none.
+fn log_in_tries(read: Read<'_>) -> Result<u32, ConfigError> {
+    let name = "LOG_IN_TRIES_PER_ADDRESS";
+    if read(name).is_none() { Ok(LOG_IN_TRIES) } else { number(read, name, 1_000_000) }
 }
 
 fn transfer_account(text: &str) -> Result<Option<TransferAccount>, ConfigError> {
@@ -382,6 +399,7 @@ mod tests {
             ("WEBHOOK_ALLOWED_IPS", "toss,everybody"),
             ("WEBHOOK_RATE_PER_ADDRESS", "0"),
             ("WEBHOOK_RATE", "1e3"),
+            ("LOG_IN_TRIES_PER_ADDRESS", "0"),
             ("SUPPLIER", "Name|120-81-47521|Somebody"),
             ("SUPPLIER", "Name|120-81-47522|Somebody|Seoul"),
             ("SUPPLIER", "Name|120-81-47521||Seoul"),

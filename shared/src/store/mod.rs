@@ -26,7 +26,7 @@ pub use record::{Control, ForwardedRow, IdempotencyRow, InboxRow, Key, Record};
 pub use selection::PAGE_MAX;
 
 /// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions, invoices,
-/// credit notes, postings, seals, closes of months and events are never replaced, events come only through
+/// credit notes, postings, seals, closes of months, ends of sessions and events are never replaced, events come only through
 /// [`Commit::events`], and no row may hold a floating-point number: a commit that tries is [`StoreError::Corrupt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {

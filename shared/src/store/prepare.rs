@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::access::Access;
+
 use super::rows::{self, Item};
 use super::schema::RowKey;
 use super::{Commit, Key, Record, StoreError, Write};
@@ -57,6 +59,7 @@ fn put(write: &Write, commit: &str) -> Result<Put, StoreError> {
         Write::Replace(Record::Plan(_)) => Err(misuse("a changed plan version")),
         Write::Replace(Record::Posting(_)) => Err(misuse("a changed posting")),
         Write::Replace(Record::Book(book)) if book.is_final() => Err(misuse("a changed close of a month")),
+        Write::Replace(Record::Access(Access::Ended(_))) => Err(misuse("a changed end of a session")),
         Write::Replace(Record::Seal(_)) => Err(misuse("a changed seal")),
         Write::Replace(Record::Document(document)) if document.is_final() => Err(misuse("a changed document")),
         Write::New(record) if rows::version(record) != 0 => Err(misuse("a new record with a version")),

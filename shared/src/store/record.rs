@@ -1,6 +1,7 @@
 //! The rows a store holds, and their keys.
 
 use domain::Date;
+use domain::access::Access;
 use domain::charge::GatewayName;
 use domain::cycle::Cycle;
 use domain::document::Document;
@@ -68,6 +69,11 @@ pub enum Key {
     MonthClose(String),
     /// Of a payment in quarantine.
     Suspense(String),
+    /// Of an operator, by name.
+    Account(String),
+    EndedSession(String),
+    /// Of passwords.
+    Tries(String),
     Run(RunId),
     /// A civil day (Seoul), or the levels.
     Statistic(String),
@@ -98,6 +104,7 @@ pub enum Record {
     Posting(Entry),
     Settlement(SettlementRow),
     Book(Book),
+    Access(Access),
     Run(Run),
     Statistic(Statistic),
     Control(Control),
@@ -181,6 +188,9 @@ impl Record {
             Record::Book(Book::Gate(b)) => Key::Gate(b.month.clone()),
             Record::Book(Book::Close(b)) => Key::MonthClose(b.month.clone()),
             Record::Book(Book::Suspense(b)) => Key::Suspense(b.id.clone()),
+            Record::Access(Access::Account(a)) => Key::Account(a.id.clone()),
+            Record::Access(Access::Ended(a)) => Key::EndedSession(a.id.clone()),
+            Record::Access(Access::Tries(a)) => Key::Tries(a.id.clone()),
             Record::Run(r) => Key::Run(r.id.clone()),
             Record::Statistic(s) => Key::Statistic(s.name.clone()),
             Record::Control(c) => Key::Control(c.name.clone()),

@@ -35,6 +35,7 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         Table::Invoice => &[("invoiceId", "pk"), ("id", "sk"), ("tenantId", "by_tenant_pk")],
         Table::Posting => &[("month", "pk"), ("id", "sk")],
         Table::Settlement => &[("id", "sk")],
+        Table::Operator => &[("id", "pk"), ("expiresAt", "expires_at")],
         // Suspense has no month; what reads it does not ask for one.
         Table::Book => &[("month", "pk"), ("id", "sk")],
         Table::AuditLog => &[("id", "sk"), ("subject", "by_subject_pk")],
@@ -63,6 +64,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Posting(row) => row.version,
         Record::Settlement(row) => row.version,
         Record::Book(row) => row.version(),
+        Record::Access(row) => row.version(),
         Record::Run(row) => row.version,
         Record::Statistic(row) => row.version,
         Record::Control(row) => row.version,
@@ -147,6 +149,7 @@ fn index(record: &Record, item: &mut Item) {
         | Record::Statistic(_)
         | Record::Settlement(_)
         | Record::Book(_)
+        | Record::Access(_)
         | Record::Control(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
@@ -167,6 +170,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Posting(row) => object(row),
         Record::Settlement(row) => object(row),
         Record::Book(row) => object(row),
+        Record::Access(row) => object(row),
         Record::Run(row) => object(row),
         Record::Statistic(row) => object(row),
         Record::Control(row) => object(row),
@@ -224,6 +228,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Posting => read(item).map(Record::Posting),
         Table::Settlement => read(item).map(Record::Settlement),
         Table::Book => read(item).map(Record::Book),
+        Table::Operator => read(item).map(Record::Access),
         Table::AuditLog => read(item).map(Record::Event),
         Table::Inbox => read(item).map(Record::Inbox),
         Table::Idempotency => read(item).map(Record::Idempotency),

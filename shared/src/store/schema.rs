@@ -29,10 +29,11 @@ pub enum Table {
     Forwarded,
     Seal,
     Book,
+    Operator,
 }
 
 impl Table {
-    pub const ALL: [Table; 18] = [
+    pub const ALL: [Table; 19] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -51,6 +52,7 @@ impl Table {
         Table::Forwarded,
         Table::Seal,
         Table::Book,
+        Table::Operator,
     ];
 
     /// The name without the stage: the physical one is `${Stage}-<name>`.
@@ -75,6 +77,7 @@ impl Table {
             Table::Forwarded => "forwarded",
             Table::Seal => "seal",
             Table::Book => "book",
+            Table::Operator => "operator",
         }
     }
 
@@ -83,7 +86,7 @@ impl Table {
     pub fn sorted(self) -> bool {
         match self {
             Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
-            Table::Settlement | Table::Forwarded | Table::Seal | Table::Book => true,
+            Table::Settlement | Table::Forwarded | Table::Seal | Table::Book | Table::Operator => true,
             Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
             Table::Inbox | Table::Idempotency | Table::Statistic => false,
         }
@@ -102,13 +105,14 @@ impl Table {
             Table::Cycle => &[Index::RefundDue],
             Table::Tenant | Table::Posting | Table::Settlement | Table::Inbox | Table::Idempotency => &[],
             Table::Statistic | Table::Control | Table::Forwarded | Table::Seal | Table::Book => &[],
+            Table::Operator => &[],
         }
     }
 
     /// Whether rows carry `expires_at` (epoch seconds) for the table's time to live.
     #[must_use]
     pub fn expires(self) -> bool {
-        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded)
+        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded | Table::Operator)
     }
 }
 
@@ -188,6 +192,10 @@ const TAX: &str = "tax";
 /// Sort keys of what a month has beside its entries.
 const GATE: &str = "gate";
 const CLOSE: &str = "close";
+/// Sort keys of what is known of a name, a session or a caller.
+const ACCOUNT: &str = "account";
+const ENDED: &str = "ended";
+const TRIES: &str = "tries";
 /// The partition of money in quarantine: a row now and then.
 const SUSPENSE: &str = "suspense";
 /// The one partition of seals: a row a day, written once a night.
@@ -223,6 +231,9 @@ impl RowKey {
             Key::Gate(month) => (Table::Book, month.clone(), Some(GATE.to_owned())),
             Key::MonthClose(month) => (Table::Book, month.clone(), Some(CLOSE.to_owned())),
             Key::Suspense(id) => (Table::Book, SUSPENSE.to_owned(), Some(id.clone())),
+            Key::Account(name) => (Table::Operator, name.clone(), Some(ACCOUNT.to_owned())),
+            Key::EndedSession(id) => (Table::Operator, id.clone(), Some(ENDED.to_owned())),
+            Key::Tries(id) => (Table::Operator, id.clone(), Some(TRIES.to_owned())),
             Key::Posting { month, id } => (Table::Posting, month.clone(), Some(id.clone())),
             Key::Settlement { gateway, day, id } => {
                 (Table::Settlement, settlement_day(*gateway, *day), Some(id.clone()))

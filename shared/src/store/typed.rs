@@ -1,6 +1,7 @@
 //! Reads by type: what use cases call instead of taking [`Record`]s apart. A row of another type than asked for is
 //! [`StoreError::Corrupt`], never a panic and never absence.
 
+use domain::access::Access;
 use domain::cycle::Cycle;
 use domain::document::{Document, File};
 use domain::event::Event;
@@ -53,6 +54,7 @@ rows!(
     Posting(Entry),
     Settlement(SettlementRow),
     Book(Book),
+    Access(Access),
     Run(Run),
     Statistic(Statistic),
     Control(Control),

@@ -1,6 +1,6 @@
 //! Hears the metric lines of some work, for tests of other modules.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,8 +8,13 @@ use tracing_subscriber::prelude::*;
 
 use super::emf::Emf;
 
+/// Never heard. While it is the only subscriber, `tracing` remembers that a thread without one has no interest in a line,
+/// for all threads; with a second one it asks each thread.
+static SECOND: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+
 /// The metric lines of some work.
 pub fn lines(work: impl FnOnce()) -> Vec<Value> {
+    LazyLock::force(&SECOND);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&lines);
     let sink = Arc::new(move |line: &str| kept.lock().unwrap().push(serde_json::from_str(line).unwrap()));

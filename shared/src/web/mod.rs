@@ -4,6 +4,7 @@
 //! it; an answer never holds an internal text; a body is never logged; a 5xx leaves exactly one log line with its
 //! causes; a malformed id reads like an absent one.
 
+mod access;
 pub mod audit;
 mod body;
 pub mod cached;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{ApiError, card_guard};
 use crate::auth::Caller;
 use crate::auth::permissions::Route;
+use crate::auth::session::Session;
 
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 100;
@@ -29,6 +30,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Who the authorizer says calls; `None` on public routes.
     pub caller: Option<Caller>,
+    /// The session the caller came with.
+    pub session: Option<Session>,
     pub request_id: String,
     /// Wall-clock instant at which the platform cuts this invocation off.
     pub deadline: Timestamp,
@@ -45,6 +48,7 @@ impl Default for Request {
             headers: HeaderMap::new(),
             body: Vec::new(),
             caller: None,
+            session: None,
             request_id: String::new(),
             deadline: Timestamp::MAX,
             source_ip: String::new(),

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::cors::{self, Asked};
 use super::{ApiError, Reply, Request};
 use crate::auth::Caller;
+use crate::auth::session::Session;
 use crate::config::AllowedOrigins;
 use crate::telemetry::metrics;
 
@@ -117,7 +118,9 @@ pub(super) fn read(event: lambda_http::Request) -> Request {
         .and_then(|c| Timestamp::from_millisecond(i64::try_from(c.deadline).ok()?).ok())
         .unwrap_or(Timestamp::MAX);
     let platform = event.request_context_ref();
-    let caller = platform.and_then(RequestContext::authorizer).and_then(|a| Caller::from_context(&a.fields));
+    let authorizer = platform.and_then(RequestContext::authorizer);
+    let caller = authorizer.and_then(|a| Caller::from_context(&a.fields));
+    let session = authorizer.and_then(|a| Session::from_context(&a.fields));
     let source_ip = match platform {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
@@ -137,6 +140,7 @@ pub(super) fn read(event: lambda_http::Request) -> Request {
         headers: parts.headers,
         body: body.to_vec(),
         caller,
+        session,
         request_id,
         deadline,
         source_ip: source_ip.unwrap_or_default(),

@@ -309,6 +309,7 @@ fn counted(mut record: Record) -> Record {
         | Record::Settlement(_)
         | Record::Statistic(_)
         | Record::Book(_)
+        | Record::Access(_)
         | Record::Idempotency(_)
         | Record::Inbox(_)
         | Record::Forwarded(_)
