@@ -7,8 +7,9 @@ use aws_credential_types::Credentials;
 // The same types in every SDK crate; each only spells the path differently.
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 
+use super::aws_http;
 use super::settings::{ConfigError, Read, required};
 
 /// One try: connecting, and the whole of it.
@@ -24,6 +25,7 @@ pub(super) struct Aws {
     credentials: Credentials,
     /// Emulators only.
     endpoint: Option<String>,
+    http: SharedHttpClient,
 }
 
 impl Aws {
@@ -33,7 +35,9 @@ impl Aws {
         let key = required(read, "AWS_ACCESS_KEY_ID")?;
         let secret = required(read, "AWS_SECRET_ACCESS_KEY")?;
         let credentials = Credentials::new(key, secret, optional("AWS_SESSION_TOKEN"), None, "environment");
-        Ok(Aws { region, credentials, endpoint: optional("AWS_ENDPOINT_URL") })
+        let endpoint = optional("AWS_ENDPOINT_URL");
+        let http = aws_http::client(endpoint.as_deref())?;
+        Ok(Aws { region, credentials, endpoint, http })
     }
 
     pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
@@ -41,6 +45,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(self.endpoint.clone());
@@ -52,6 +57,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(self.endpoint.clone());
@@ -73,6 +79,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(self.endpoint.clone());

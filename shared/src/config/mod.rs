@@ -5,6 +5,7 @@
 //! asks for. The three stages a secret, a table and a queue belong to are one: `STAGE`.
 
 mod aws;
+mod aws_http;
 mod clock;
 mod notices;
 mod oidc;
