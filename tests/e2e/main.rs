@@ -18,6 +18,7 @@ mod months;
 mod notices;
 mod oidc;
 mod operations;
+mod outside;
 mod refunds;
 mod schedule;
 mod sessions;

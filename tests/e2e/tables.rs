@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::harness::var;
 
 /// `forwarded` is not here: the forwarder keeps its marks whenever it gets to it.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "onboarding_request",
     "tenant",
     "plan",
@@ -28,6 +28,7 @@ const TABLES: [&str; 18] = [
     "seal",
     "book",
     "operator",
+    "demo_request",
 ];
 
 pub fn client() -> Client {

@@ -84,6 +84,7 @@ conformance!(
     lists::runs_newest_first,
     lists::events_below_one_newest_first,
     lists::seals_newest_first_and_marks_by_day,
+    lists::demo_requests_newest_first_and_never_changed,
     lists::limits_are_bounded,
     documents::documents_read_back_and_lie_beside_their_invoice,
     documents::what_is_final_is_never_replaced,

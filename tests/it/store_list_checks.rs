@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::charge::GatewayName;
 use domain::cycle::Cycle;
+use domain::demo::DemoRequest;
 use domain::event::Event;
 use domain::onboarding::{self, Application};
 use domain::seal::Seal;
@@ -339,4 +340,25 @@ pub async fn seals_newest_first_and_marks_by_day(store: &dyn Store) {
     newest.sort();
     newest.reverse();
     assert!(newest.iter().map(position).is_sorted(), "newest first");
+}
+
+pub async fn demo_requests_newest_first_and_never_changed(store: &dyn Store) {
+    // Instants of its own: on a deployed stack others have asked.
+    let start = 4_000_000_000 + i64::from(rand::random::<u32>());
+    let asked: Vec<DemoRequest> =
+        (0..3).map(|n| demo_request(domain::Timestamp::from_second(start + n).unwrap())).collect();
+    for request in &asked {
+        store.commit(&insert(request.clone())).await.unwrap();
+        let stored = DemoRequest { version: 1, ..request.clone() };
+        assert_eq!(typed::get(store, &Key::Demo(request.id.clone())).await.unwrap(), Some(stored.clone()));
+        assert!(matches!(store.commit(&insert(request.clone())).await, Err(StoreError::Conflict { .. })));
+        assert!(matches!(store.commit(&replace(stored)).await, Err(StoreError::Corrupt(_))));
+    }
+    let listed: Vec<Key> = all(store, &Query::DemoRequests, 2).await.iter().map(Record::key).collect();
+    let places: Vec<usize> = asked
+        .iter()
+        .rev()
+        .map(|request| listed.iter().position(|key| *key == Key::Demo(request.id.clone())).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "newest first");
 }

@@ -5,10 +5,11 @@ use domain::calendar::{Interval, Period};
 use domain::charge::{DeclineClass, Doubt, GatewayName, Heard, LiveAttempt, Trigger};
 use domain::contact::Contact;
 use domain::cycle::{Attempt, Cycle, Outcome, State};
+use domain::demo::DemoRequest;
 use domain::document::Document;
 use domain::dunning::DunningCase;
 use domain::event::{Actor, Event, Fact};
-use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
+use domain::ids::{DemoId, EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId, ulid};
 use domain::invoice::{
     self, Buyer, Counter, CreditNote, CreditNoteId, DebitNote, Invoice, InvoiceId, InvoiceLine, PaidBy, RULES,
     Returned, Supplier,
@@ -375,6 +376,18 @@ pub fn forwarded(day: Date) -> ForwardedRow {
 pub fn seal(day: Date) -> Seal {
     let heads = (0..LOG_SHARDS).map(|shard| Chain::new(day, shard).head()).collect();
     Seal::new(day, heads, None, t(9))
+}
+
+/// Somebody asked for a demo at `at`.
+pub fn demo_request(at: Timestamp) -> DemoRequest {
+    let contact = contact();
+    let form = domain::demo::Form {
+        name: contact.name,
+        email: contact.email,
+        phone: Some(contact.phone),
+        message: Some("두 지점을 함께 보고 싶습니다.".into()),
+    };
+    DemoRequest::new(DemoId::new(ulid(at, rand::random())), form, at).unwrap().0
 }
 
 /// A capture in a gateway's settlement, matched.

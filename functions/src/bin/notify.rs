@@ -15,7 +15,7 @@ use functions::{SystemRandom, wall};
 use serde::Deserialize;
 use shared::config::Env;
 use shared::jobs::{Delivery, JobError, NotYet, serve_sqs};
-use shared::notices::{Alarm, Chat, GuideTokens, Links, Mailer};
+use shared::notices::{Alarm, Chat, LinkTokens, Links, Mailer};
 use shared::ports::{Clock, Postpone, Random};
 use shared::store::Store;
 use shared::usecase::notify::{Desk, Moment, NotifyError, notify, notify_alarm};
@@ -26,7 +26,7 @@ struct App {
     random: Arc<dyn Random>,
     mailer: Option<Arc<dyn Mailer>>,
     chat: Option<Arc<dyn Chat>>,
-    guides: Arc<dyn GuideTokens>,
+    tokens: Arc<dyn LinkTokens>,
     postpone: Arc<dyn Postpone>,
     links: Links,
     quiet: Option<QuietHours>,
@@ -49,7 +49,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         random: Arc::clone(&env.random),
         mailer: env.mailer()?,
         chat: env.chat()?,
-        guides: env.guide_tokens(),
+        tokens: env.link_tokens(),
         postpone: env.postpone_notifications(),
         links: env.links()?,
         quiet: env.settings.quiet_hours,
@@ -63,7 +63,7 @@ async fn handle(app: &App, message: Message, delivery: Delivery) -> Result<(), J
         random: app.random.as_ref(),
         mailer: app.mailer.as_deref(),
         chat: app.chat.as_deref(),
-        guides: app.guides.as_ref(),
+        tokens: app.tokens.as_ref(),
         links: &app.links,
         quiet: app.quiet,
     };

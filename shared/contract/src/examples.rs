@@ -140,6 +140,18 @@ pub fn run(status: &str) -> Value {
     })
 }
 
+pub fn demo_form() -> Value {
+    json!({ "name": "김하나", "email": "owner@example.kr", "message": "두 지점을 함께 보고 싶습니다." })
+}
+
+pub fn demo_request() -> Value {
+    let mut body = demo_form();
+    body["id"] = id("demo").into();
+    body["requestedAt"] = "2027-01-05T01:30:00Z".into();
+    body["keptUntil"] = "2028-01-05T01:30:00Z".into();
+    body
+}
+
 pub fn gateway() -> Value {
     json!({
         "gateway": "toss", "status": "PAUSED",

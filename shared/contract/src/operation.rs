@@ -263,6 +263,8 @@ fn path_parameters(path: &str) -> Vec<Value> {
 /// What a name between braces stands for.
 fn path_parameter(path: &str, name: &str) -> Value {
     let (schema, text) = match name {
+        // Whatever it is, the answer is the same.
+        "id" if path.ends_with("/{id}/token") => (json!({ "type": "string" }), "The application's id."),
         "id" => {
             let pattern = id_pattern(path).unwrap_or_else(|| panic!("say in {} what {{id}} is in {path}", file!()));
             (json!({ "type": "string", "pattern": pattern }), "An id; a malformed one reads like an absent one.")

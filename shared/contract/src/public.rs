@@ -1,7 +1,7 @@
 //! Operations without a token, which the permission table does not know, and the webhook's two addresses.
 
 use serde_json::{Map, Value, json};
-use shared::api::requests::{LogIn, SubmitApplication};
+use shared::api::requests::{LogIn, ReissueToken, RequestDemo, SubmitApplication};
 use shared::api::{PlansBody, SessionBody, SubmittedBody};
 
 use super::operation::Operation;
@@ -13,13 +13,22 @@ pub enum Public {
     GetOpenapi,
     ListPlans,
     LogIn,
+    ReissueToken,
+    RequestDemo,
     ShowPaymentGuide,
     SubmitApplication,
 }
 
 impl Public {
-    pub const ALL: [Public; 5] =
-        [Public::GetOpenapi, Public::ListPlans, Public::LogIn, Public::ShowPaymentGuide, Public::SubmitApplication];
+    pub const ALL: [Public; 7] = [
+        Public::GetOpenapi,
+        Public::ListPlans,
+        Public::LogIn,
+        Public::ReissueToken,
+        Public::RequestDemo,
+        Public::ShowPaymentGuide,
+        Public::SubmitApplication,
+    ];
 
     /// Method and path as in template.yaml.
     pub const fn entry(self) -> (&'static str, &'static str) {
@@ -27,6 +36,8 @@ impl Public {
             Public::GetOpenapi => ("GET", "/api/v1/openapi.json"),
             Public::ListPlans => ("GET", "/api/v1/plans"),
             Public::LogIn => ("POST", "/api/v1/auth/login"),
+            Public::ReissueToken => ("POST", "/api/v1/onboarding/requests/{id}/token"),
+            Public::RequestDemo => ("POST", "/api/v1/demo-requests"),
             Public::ShowPaymentGuide => ("GET", "/api/v1/billing/guides/{token}"),
             Public::SubmitApplication => ("POST", "/api/v1/onboarding/requests"),
         }
@@ -37,6 +48,8 @@ impl Public {
             Public::GetOpenapi => "getOpenapi",
             Public::ListPlans => "listPlans",
             Public::LogIn => "logIn",
+            Public::ReissueToken => "reissueToken",
+            Public::RequestDemo => "requestDemo",
             Public::ShowPaymentGuide => "showPaymentGuide",
             Public::SubmitApplication => "submitApplication",
         }
@@ -63,6 +76,18 @@ pub fn describe(route: Public) -> Operation {
             .answers::<SessionBody<'_>>(200, "A token, also as a cookie.", examples::session())
             .header(200, "Set-Cookie", "The session cookie: HttpOnly, Secure, SameSite=Strict.")
             .refuses(401, &["invalid_credentials"])
+            .refuses(409, &["conflict"]),
+        Public::ReissueToken => Operation::new("onboarding", "Have the link to an application mailed again")
+            .about("It is mailed if there is such an application, the address is its contact's and a token still opens it, a \
+                few times a day. The answer never says so.")
+            .takes::<ReissueToken>(json!({ "email": "owner@example.kr" }))
+            .empty(202, "Heard.")
+            .refuses(409, &["conflict"]),
+        Public::RequestDemo => Operation::new("onboarding", "Ask to be shown the product")
+            .about("An operator answers by mail or telephone.")
+            .keyed()
+            .takes::<RequestDemo>(examples::demo_form())
+            .empty(202, "Heard.")
             .refuses(409, &["conflict"]),
         Public::ShowPaymentGuide => Operation::new("operations", "How to pay while card payments are paused")
             .about("The page a payer reaches by the link in a mail.")

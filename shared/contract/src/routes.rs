@@ -56,5 +56,6 @@ pub fn describe(route: Route) -> Operation {
         Route::LogOut => session::log_out(),
         Route::ChangePassword => session::change_password(),
         Route::WithdrawApplication => onboarding::withdraw_application(),
+        Route::ListDemoRequests => operations::list_demo_requests(),
     }
 }

@@ -44,7 +44,7 @@ pub struct Form {
     pub message: Option<String>,
 }
 
-/// What is wrong with a form.
+/// The field of a form that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
     Name,
@@ -60,8 +60,8 @@ impl DemoRequest {
     /// The first field that is wrong.
     pub fn new(id: DemoId, form: Form, at: Timestamp) -> Result<(DemoRequest, Fact), Wrong> {
         let Form { name, email, phone, message } = form;
-        let (name, message) = (name.trim().to_owned(), message.filter(|text| !text.trim().is_empty()));
-        if name.is_empty() || name.chars().count() > NAME_MAX {
+        // Lengths are those of what was written, spaces included: the API's document counts so.
+        if name.trim().is_empty() || name.chars().count() > NAME_MAX {
             return Err(Wrong::Name);
         }
         if !is_email(&email) {
@@ -73,6 +73,7 @@ impl DemoRequest {
         if message.as_ref().is_some_and(|text| text.chars().count() > MESSAGE_MAX) {
             return Err(Wrong::Message);
         }
+        let (name, message) = (name.trim().to_owned(), message.filter(|text| !text.trim().is_empty()));
         let fact = Fact::new("demo.requested", id.as_str());
         let expires_at = at.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
         Ok((DemoRequest { id, name, email, phone, message, at, expires_at, version: 0 }, fact))
@@ -105,8 +106,10 @@ mod tests {
         let long = || "가".repeat(2_001);
         assert_eq!(made(Form { name: "  ".to_owned(), ..form() }), Err(Wrong::Name));
         assert_eq!(made(Form { name: long(), ..form() }), Err(Wrong::Name));
+        assert_eq!(made(Form { name: format!("a{}", " ".repeat(100)), ..form() }), Err(Wrong::Name));
         assert_eq!(made(Form { email: "a".to_owned(), ..form() }), Err(Wrong::Email));
         assert_eq!(made(Form { phone: Some("1".to_owned()), ..form() }), Err(Wrong::Phone));
         assert_eq!(made(Form { message: Some(long()), ..form() }), Err(Wrong::Message));
+        assert_eq!(made(Form { message: Some(" ".repeat(2_001)), ..form() }), Err(Wrong::Message));
     }
 }

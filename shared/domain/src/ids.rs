@@ -87,6 +87,10 @@ id!(MethodId, "mth");
 id!(SubscriptionId, "sub");
 id!(RunId, "run");
 id!(
+    /// A request to be shown the product; sorts by time.
+    DemoId, "demo"
+);
+id!(
     /// A refund. It is part of the gateway's idempotency key, so one id is one refund for ever.
     RefundId, "rf"
 );

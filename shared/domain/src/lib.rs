@@ -5,7 +5,8 @@
 //! Reading order: [`money`], [`calendar`], [`ids`], [`plan`], [`onboarding`], [`method`], [`charge`],
 //! [`cycle`], [`refund`], [`dispute`], [`dunning`], [`subscription`], [`card`], [`rest`], [`ending`], [`cancelling`],
 //! [`settle`], [`resolve`], [`breaker`], [`run`], [`event`], [`statistics`], [`seal`], [`invoice`], [`tax`], [`document`],
-//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`], [`access`].
+//! [`ledger`], [`movement`], [`settlement`], [`reminder`], [`notice`], [`access`],
+//! [`demo`].
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -18,6 +19,7 @@ pub mod card;
 pub mod charge;
 pub mod contact;
 pub mod cycle;
+pub mod demo;
 pub mod dispute;
 pub mod document;
 pub mod dunning;

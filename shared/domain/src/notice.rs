@@ -3,7 +3,8 @@
 //!
 //! Invariants: nothing here is advertising, so nothing needs a consent of its own; a notice is decided on the rows as they
 //! are when it is sent, and a fact that no longer stands is not told ("payment failed" for a cycle that is paid by now);
-//! one event is told once per channel; customers are left alone at night, operators are not; a notice names the
+//! one event is told once per channel; customers are left alone at night unless they asked for the mail just now,
+//! operators are not; a notice names the
 //! business, amounts and dates, and no other personal data.
 
 pub mod bulletin;
@@ -46,10 +47,12 @@ const CHAT: &[Channel] = &[Channel::Chat];
 const BOTH: &[Channel] = &[Channel::Chat, Channel::Mail];
 
 /// Every kind of event somebody is told about, and where.
-pub const KINDS: [(&str, &[Channel]); 26] = [
+pub const KINDS: [(&str, &[Channel]); 28] = [
     ("application.decided", MAIL),
     ("application.submitted", BOTH),
+    ("application.token_requested", MAIL),
     ("attempt.stuck", CHAT),
+    ("demo.requested", CHAT),
     ("dispute.opened", CHAT),
     ("gateway.closed", CHAT),
     ("gateway.opened", CHAT),

@@ -2,6 +2,7 @@
 
 use domain::breaker::Switch;
 use domain::charge::GatewayName;
+use domain::demo::DemoRequest;
 use domain::run::{Forecast, Run};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,37 @@ pub fn run_body(run: &Run) -> RunBody {
         ended_at: run.ended_at,
         held_at: run.held_at,
         approved_by: run.approved_by.clone(),
+    }
+}
+
+/// Somebody who would like to be shown the product. No `Debug`: it is personal.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DemoRequest))]
+#[serde(rename_all = "camelCase")]
+pub struct DemoBody {
+    id: String,
+    name: String,
+    email: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    requested_at: Timestamp,
+    /// It is deleted some time after.
+    kept_until: Timestamp,
+}
+
+impl From<DemoRequest> for DemoBody {
+    fn from(request: DemoRequest) -> Self {
+        DemoBody {
+            id: request.id.to_string(),
+            name: request.name,
+            email: request.email,
+            phone: request.phone,
+            message: request.message,
+            requested_at: request.at,
+            kept_until: request.expires_at,
+        }
     }
 }
 

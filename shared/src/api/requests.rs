@@ -74,6 +74,30 @@ pub struct SubmitConsents {
     pub recurring: bool,
 }
 
+/// An applicant lost the link. Any text is taken: the answer does not depend on it.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReissueToken {
+    /// The contact's, as it was given when the business applied.
+    pub email: String,
+}
+
+/// Somebody would like to be shown the product.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RequestDemo {
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    pub name: String,
+    #[cfg_attr(feature = "openapi", schema(format = Email, max_length = 254))]
+    pub email: String,
+    /// 8 to 15 digits, hyphens or spaces between.
+    pub phone: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
+    pub message: Option<String>,
+}
+
 /// An operator decides about an application.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -61,10 +61,11 @@ pub enum Route {
     LogOut,
     ChangePassword,
     WithdrawApplication,
+    ListDemoRequests,
 }
 
 impl Route {
-    pub const ALL: [Route; 39] = [
+    pub const ALL: [Route; 40] = [
         Route::GetApplication,
         Route::ListApplications,
         Route::DecideApplication,
@@ -104,6 +105,7 @@ impl Route {
         Route::LogOut,
         Route::ChangePassword,
         Route::WithdrawApplication,
+        Route::ListDemoRequests,
     ];
 
     /// Method, resource path as in template.yaml, and the roles let in.
@@ -152,6 +154,7 @@ impl Route {
             Route::LogOut => (Method::POST, "/api/v1/auth/logout", EVERYBODY),
             Route::ChangePassword => (Method::POST, "/api/v1/auth/password", OPERATORS),
             Route::WithdrawApplication => (Method::POST, "/api/v1/onboarding/requests/{id}/withdraw", APPLICANT),
+            Route::ListDemoRequests => (Method::GET, "/api/v1/ops/demo-requests", OPS),
         }
     }
 

@@ -3,27 +3,33 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::ids::SubscriptionId;
+use domain::ids::{RequestId, SubscriptionId};
 use secrecy::SecretString;
 
 use super::{ConfigError, Env, Wall};
-use crate::auth::Tokens;
+use crate::auth::token::APPLICATION;
+use crate::auth::{Caller, Tokens};
 use crate::jobs::SqsPostpone;
-use crate::notices::{Chat, GuideTokens, Links, Mailer, NotSent, Ses, Slack};
+use crate::notices::{Chat, LinkTokens, Links, Mailer, NotSent, Ses, Slack};
 use crate::ports::Postpone;
 use crate::secrets::SlackSecret;
 
-/// Guide tokens live by the wall clock, as all tokens do.
-struct Guides {
+/// Tokens in mails live by the wall clock, as all tokens do.
+struct Signed {
     tokens: Tokens,
     wall: Wall,
 }
 
 #[async_trait]
-impl GuideTokens for Guides {
-    async fn token(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent> {
+impl LinkTokens for Signed {
+    async fn guide(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent> {
         let minted = self.tokens.mint_guide(subscription, (self.wall)()).await;
         minted.map_err(|_| NotSent::NoSecret)
+    }
+
+    async fn application(&self, id: &RequestId) -> Result<SecretString, NotSent> {
+        let minted = self.tokens.mint(&Caller::applicant(id), (self.wall)(), APPLICATION).await;
+        minted.map(|session| session.token).map_err(|_| NotSent::NoSecret)
     }
 }
 
@@ -50,8 +56,8 @@ impl Env {
     }
 
     #[must_use]
-    pub fn guide_tokens(&self) -> Arc<dyn GuideTokens> {
-        Arc::new(Guides { tokens: self.tokens(), wall: self.wall })
+    pub fn link_tokens(&self) -> Arc<dyn LinkTokens> {
+        Arc::new(Signed { tokens: self.tokens(), wall: self.wall })
     }
 
     /// # Errors

@@ -28,6 +28,10 @@ fn words(topic: Topic) -> Words {
             "결제 결과를 하루째 알 수 없음 · Attempt unknown for a day",
             "게이트웨이 콘솔에서 주문번호로 결제를 찾고 `POST /ops/attempts/{orderId}/resolve`로 다시 조회하세요. 결과가 확인될 때까지 다시 결제되지 않습니다.",
         ),
+        Topic::DemoRequested => (
+            "데모 요청 · Demo requested",
+            "`GET /ops/demo-requests`에서 남긴 연락처와 내용을 확인하고 답하세요. 연락처는 1년 뒤 삭제됩니다.",
+        ),
         Topic::DisputeOpened => (
             "결제 이의 제기 · Dispute opened",
             "기한 전에 게이트웨이 콘솔에서 증빙을 제출하세요. 그동안 이 결제는 환불할 수 없습니다.",
@@ -92,6 +96,7 @@ fn path(bulletin: &Bulletin) -> Option<String> {
         Topic::GatewayClosed | Topic::GatewayOpened | Topic::GatewayPaused | Topic::GatewayResumed => {
             "/ops/gateways".to_owned()
         }
+        Topic::DemoRequested => "/ops/demo-requests".to_owned(),
         Topic::RunHeld => "/ops/runs".to_owned(),
         Topic::SettlementUnexplained => match (detail("gateway"), detail("day")) {
             (Some(gateway), Some(day)) => format!("/ops/settlements?gateway={gateway}&day={day}"),

@@ -1,6 +1,7 @@
 //! The words of each letter: Korean first, and for each paragraph its English.
 
 use domain::calendar::Period;
+use domain::ids::RequestId;
 use domain::money::Money;
 use domain::notice::letter::{CardNeeded, Letter, Paid};
 use jiff::civil::Date;
@@ -75,8 +76,8 @@ impl Page {
     }
 }
 
-/// The words of a letter. `guide` is the signed link of a payment guide.
-pub(super) fn page(letter: &Letter, links: &Links, guide: Option<&str>) -> Page {
+/// The words of a letter. `signed` is what was signed for it: a payment guide's link, or an application's token.
+pub(super) fn page(letter: &Letter, links: &Links, signed: Option<&str>) -> Page {
     match letter {
         Letter::ApplicationReceived { .. }
         | Letter::Approved
@@ -153,10 +154,36 @@ pub(super) fn page(letter: &Letter, links: &Links, guide: Option<&str>) -> Page 
                 ),
             )
             .amount(*amount);
-            page.link = guide.map(|url| ("결제 안내 보기 / See how to pay", url.to_owned()));
+            page.link = signed.map(|url| ("결제 안내 보기 / See how to pay", url.to_owned()));
             page
         }
+        Letter::Link { application } => link(application, links, signed),
     }
+}
+
+/// The token stands behind the `#`, which browsers send to no server. Without the tenants' pages it is shown as it is.
+fn link(application: &RequestId, links: &Links, token: Option<&str>) -> Page {
+    let page = Page::new(
+        "입점 신청 링크를 다시 보내 드립니다",
+        "Your link to the application",
+        said(
+            "요청하신 대로 입점 신청을 이어서 진행하실 수 있는 링크를 보내 드립니다. 이 링크로 신청 내용을 볼 수 있으니 다른 사람에게 전달하지 마세요.",
+            "As you asked, here is the way back to your application. Whoever has it can act for you, so please do not pass it on.",
+        ),
+    )
+    .fact("신청 번호 / Application", application);
+    let page = match (&links.portal, token) {
+        (Some(portal), Some(token)) => {
+            let url = format!("{portal}/applications/{application}#token={token}");
+            Page { link: Some(("신청 이어서 하기 / Go on", url)), ..page }
+        }
+        (None, Some(token)) => page.fact("토큰 / Token", token),
+        (_, None) => page,
+    };
+    page.then(
+        "30일 동안 사용하실 수 있습니다. 요청하지 않으셨다면 이 메일을 무시하셔도 됩니다.",
+        "It works for 30 days. If you did not ask for it, you can ignore this mail.",
+    )
 }
 
 fn application(letter: &Letter, links: &Links) -> Page {

@@ -13,10 +13,11 @@ const TEXT: &str = "margin:0 0 12px;font-size:15px;line-height:1.65;color:#22222
 const ENGLISH: &str = "color:#777777;font-size:13px";
 const CELL: &str = "padding:8px 12px;border-bottom:1px solid #e6e6e6;font-size:14px;line-height:1.5;vertical-align:top";
 
-/// The mail of a letter to a business. `guide` is the signed link of a payment guide.
+/// The mail of a letter to a business. `signed` is what was signed for it: a payment guide's link, or an application's
+/// token.
 #[must_use]
-pub fn render(letter: &Letter, business: &str, links: &Links, guide: Option<&str>) -> Mail {
-    let page = page(letter, links, guide);
+pub fn render(letter: &Letter, business: &str, links: &Links, signed: Option<&str>) -> Mail {
+    let page = page(letter, links, signed);
     Mail {
         subject: format!("[MindGarden] {} ({})", page.subject_ko, page.subject_en),
         text: text(&page, business),
@@ -109,11 +110,16 @@ fn button((name, url): &(&'static str, String)) -> String {
 mod tests {
     use super::*;
     use domain::calendar::Period;
+    use domain::ids::RequestId;
     use domain::money::Money;
     use domain::notice::letter::{CardNeeded, Paid};
 
     fn links() -> Links {
         Links { api: "https://api.example.kr".into(), portal: Some("https://my.example.kr/?a=1&b=2".into()) }
+    }
+
+    fn application() -> RequestId {
+        RequestId::parse("req_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap()
     }
 
     fn all() -> Vec<Letter> {
@@ -147,6 +153,7 @@ mod tests {
             Letter::CardExpiring { brand: Some("삼성".into()), last_day: day("2027-02-28") },
             Letter::CardSuspect,
             Letter::Guide { amount },
+            Letter::Link { application: application() },
         ]
     }
 
@@ -192,6 +199,19 @@ mod tests {
         let no_portal = Links { portal: None, ..links() };
         let suspect = render(&Letter::CardSuspect, "b", &no_portal, None);
         assert!(!suspect.html.contains("href") && suspect.text.contains("회신해 주시면"));
+    }
+
+    #[test]
+    fn an_applicants_token_is_behind_the_hash_of_the_portals_address_or_shown() {
+        let letter = Letter::Link { application: application() };
+        let portal = Links { portal: Some("https://my.example.kr".into()), ..links() };
+        let mail = render(&letter, "b", &portal, Some("e30.e30.sig"));
+        let link = "https://my.example.kr/applications/req_01ARZ3NDEKTSV4RRFFQ69G5FAV#token=e30.e30.sig";
+        assert!(mail.text.contains(&format!("\n{link}\n")) && mail.html.contains(&format!("href=\"{link}\"")));
+        assert!(mail.subject.contains("(Your link to the application)"), "{}", mail.subject);
+        let mail = render(&letter, "b", &Links { portal: None, ..portal }, Some("e30.e30.sig"));
+        assert!(mail.text.contains("Token: e30.e30.sig\n") && mail.html.contains("e30.e30.sig"), "{}", mail.text);
+        assert!(!mail.html.contains("href"));
     }
 
     #[test]

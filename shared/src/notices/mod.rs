@@ -13,7 +13,7 @@ mod slack;
 mod wire;
 
 use async_trait::async_trait;
-use domain::ids::SubscriptionId;
+use domain::ids::{RequestId, SubscriptionId};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -63,12 +63,20 @@ pub trait Chat: Send + Sync {
     async fn post(&self, message: &Value) -> Result<(), NotSent>;
 }
 
-/// Makes the signed token of a payment guide's link.
+/// Makes the signed tokens of links in mails. Whoever calls keeps none.
 #[async_trait]
-pub trait GuideTokens: Send + Sync {
+pub trait LinkTokens: Send + Sync {
+    /// Opens a subscription's payment guide.
+    ///
     /// # Errors
     /// [`NotSent::NoSecret`].
-    async fn token(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent>;
+    async fn guide(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent>;
+
+    /// Acts for an application.
+    ///
+    /// # Errors
+    /// [`NotSent::NoSecret`].
+    async fn application(&self, id: &RequestId) -> Result<SecretString, NotSent>;
 }
 
 /// Where links lead. Bases without a trailing slash.

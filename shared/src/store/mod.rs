@@ -26,8 +26,8 @@ pub use record::{Control, ForwardedRow, IdempotencyRow, InboxRow, Key, Record};
 pub use selection::PAGE_MAX;
 
 /// One changed row. The record carries the version it was read with; `New` demands absence. Plan versions, invoices,
-/// credit notes, postings, seals, closes of months, ends of sessions and events are never replaced, events come only through
-/// [`Commit::events`], and no row may hold a floating-point number: a commit that tries is [`StoreError::Corrupt`].
+/// credit notes, postings, seals, closes of months, ends of sessions, requests for a demo and events are never replaced, events
+/// come only through [`Commit::events`], and no row may hold a floating-point number: a commit that tries is [`StoreError::Corrupt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Insert; conflicts when the row exists. The record's version must be 0 and is stored as 1.
@@ -141,6 +141,8 @@ pub enum Query {
     },
     /// Seals of days, newest first. Consistent.
     Seals,
+    /// Requests for a demo, newest first. Consistent.
+    DemoRequests,
 }
 
 /// A part of the audit log that can be listed by itself.

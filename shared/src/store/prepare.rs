@@ -61,6 +61,7 @@ fn put(write: &Write, commit: &str) -> Result<Put, StoreError> {
         Write::Replace(Record::Book(book)) if book.is_final() => Err(misuse("a changed close of a month")),
         Write::Replace(Record::Access(Access::Ended(_))) => Err(misuse("a changed end of a session")),
         Write::Replace(Record::Seal(_)) => Err(misuse("a changed seal")),
+        Write::Replace(Record::Demo(_)) => Err(misuse("a changed request for a demo")),
         Write::Replace(Record::Document(document)) if document.is_final() => Err(misuse("a changed document")),
         Write::New(record) if rows::version(record) != 0 => Err(misuse("a new record with a version")),
         Write::New(record) => build(record, None, commit),

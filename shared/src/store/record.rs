@@ -4,9 +4,10 @@ use domain::Date;
 use domain::access::Access;
 use domain::charge::GatewayName;
 use domain::cycle::Cycle;
+use domain::demo::DemoRequest;
 use domain::document::Document;
 use domain::event::Event;
-use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
+use domain::ids::{DemoId, EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
 use domain::invoice::{CreditNoteId, DebitNoteId, InvoiceId};
 use domain::ledger::{Book, Entry};
 use domain::method::PaymentMethod;
@@ -89,6 +90,7 @@ pub enum Key {
     },
     /// Of a UTC day.
     Seal(Date),
+    Demo(DemoId),
 }
 
 /// One row of any table.
@@ -114,6 +116,7 @@ pub enum Record {
     Event(Event),
     Forwarded(ForwardedRow),
     Seal(Seal),
+    Demo(DemoRequest),
 }
 
 /// A switch or lease: gateway pause, runner lease, the travelled clock. Never a record of what happened.
@@ -199,6 +202,7 @@ impl Record {
             Record::Event(e) => Key::Event(e.id.clone()),
             Record::Forwarded(f) => Key::Forwarded { day: f.day, id: f.id.clone() },
             Record::Seal(s) => Key::Seal(s.day),
+            Record::Demo(d) => Key::Demo(d.id.clone()),
         }
     }
 }

@@ -43,6 +43,7 @@ fn moved(table: Table) -> &'static [(&'static str, &'static str)] {
         Table::Statistic | Table::Control => &[("name", "pk")],
         Table::Forwarded => &[("day", "pk"), ("id", "sk"), ("expiresAt", "expires_at")],
         Table::Seal => &[("day", "sk")],
+        Table::DemoRequest => &[("id", "sk"), ("expiresAt", "expires_at")],
     }
 }
 
@@ -72,6 +73,7 @@ pub(super) fn version(record: &Record) -> u64 {
         Record::Inbox(row) => row.version,
         Record::Forwarded(row) => row.version,
         Record::Seal(row) => row.version,
+        Record::Demo(row) => row.version,
         Record::Plan(_) | Record::Event(_) => 0,
     }
 }
@@ -154,7 +156,8 @@ fn index(record: &Record, item: &mut Item) {
         | Record::Idempotency(_)
         | Record::Inbox(_)
         | Record::Forwarded(_)
-        | Record::Seal(_) => {}
+        | Record::Seal(_)
+        | Record::Demo(_) => {}
     }
 }
 
@@ -179,6 +182,7 @@ fn body(record: &Record, table: Table) -> Result<Item, StoreError> {
         Record::Event(row) => object(row),
         Record::Forwarded(row) => object(row),
         Record::Seal(row) => object(row),
+        Record::Demo(row) => object(row),
     };
     value
         .filter(|item| !item.values().any(has_float))
@@ -237,6 +241,7 @@ pub fn decode(table: Table, mut item: Item) -> Result<Record, StoreError> {
         Table::Control => read(item).map(Record::Control),
         Table::Forwarded => read(item).map(Record::Forwarded),
         Table::Seal => read(item).map(Record::Seal),
+        Table::DemoRequest => read(item).map(Record::Demo),
     };
     record.filter(|record| RowKey::of(&record.key()) == key).ok_or_else(corrupt)
 }

@@ -30,10 +30,11 @@ pub enum Table {
     Seal,
     Book,
     Operator,
+    DemoRequest,
 }
 
 impl Table {
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 20] = [
         Table::Application,
         Table::Tenant,
         Table::Plan,
@@ -53,6 +54,7 @@ impl Table {
         Table::Seal,
         Table::Book,
         Table::Operator,
+        Table::DemoRequest,
     ];
 
     /// The name without the stage: the physical one is `${Stage}-<name>`.
@@ -78,6 +80,7 @@ impl Table {
             Table::Seal => "seal",
             Table::Book => "book",
             Table::Operator => "operator",
+            Table::DemoRequest => "demo_request",
         }
     }
 
@@ -87,6 +90,7 @@ impl Table {
         match self {
             Table::Plan | Table::Method | Table::Cycle | Table::Invoice | Table::Posting | Table::AuditLog => true,
             Table::Settlement | Table::Forwarded | Table::Seal | Table::Book | Table::Operator => true,
+            Table::DemoRequest => true,
             Table::Application | Table::Tenant | Table::Subscription | Table::Run | Table::Control => false,
             Table::Inbox | Table::Idempotency | Table::Statistic => false,
         }
@@ -105,14 +109,14 @@ impl Table {
             Table::Cycle => &[Index::RefundDue],
             Table::Tenant | Table::Posting | Table::Settlement | Table::Inbox | Table::Idempotency => &[],
             Table::Statistic | Table::Control | Table::Forwarded | Table::Seal | Table::Book => &[],
-            Table::Operator => &[],
+            Table::Operator | Table::DemoRequest => &[],
         }
     }
 
     /// Whether rows carry `expires_at` (epoch seconds) for the table's time to live.
     #[must_use]
     pub fn expires(self) -> bool {
-        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded | Table::Operator)
+        matches!(self, Table::Inbox | Table::Idempotency | Table::Forwarded | Table::Operator | Table::DemoRequest)
     }
 }
 
@@ -200,6 +204,8 @@ const TRIES: &str = "tries";
 const SUSPENSE: &str = "suspense";
 /// The one partition of seals: a row a day, written once a night.
 pub(super) const SEAL: &str = "SEAL";
+/// The one partition of requests for a demo: a few a day, and an address may make some a day only.
+pub(super) const DEMO: &str = "DEMO";
 /// Partitions of the audit log per day. Stored keys depend on it.
 pub const LOG_SHARDS: u32 = 4;
 
@@ -246,6 +252,7 @@ impl RowKey {
             Key::Event(id) => (Table::AuditLog, log_partition(id), Some(id.to_string())),
             Key::Forwarded { day, id } => (Table::Forwarded, day.to_string(), Some(id.clone())),
             Key::Seal(day) => (Table::Seal, SEAL.to_owned(), Some(day.to_string())),
+            Key::Demo(id) => (Table::DemoRequest, DEMO.to_owned(), Some(id.to_string())),
         };
         RowKey { table, pk, sk }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::rows::{Item, decode, key_of};
-use super::schema::{Index, ON_SALE, RUN, RowKey, SEAL, Table, log_shard, settlement_day};
+use super::schema::{DEMO, Index, ON_SALE, RUN, RowKey, SEAL, Table, log_shard, settlement_day};
 use super::{LogPart, Query, Record, StoreError};
 
 /// Records in one page, at most.
@@ -99,6 +99,7 @@ impl Selection {
             }
             Query::ForwardedOn { day } => (Table::Forwarded, None, day.to_string()),
             Query::Seals => (Table::Seal, None, SEAL.to_owned()),
+            Query::DemoRequests => (Table::DemoRequest, None, DEMO.to_owned()),
         };
         let until = match query {
             Query::SubscriptionsDue { until, .. } | Query::RefundsDue { until, .. } => Some(until.as_millisecond()),
@@ -116,6 +117,7 @@ impl Selection {
                 | Query::EventsOf { .. }
                 | Query::EventsBelow { .. }
                 | Query::Seals
+                | Query::DemoRequests
         );
         Selection { table, index, pk, until, below, newest_first }
     }

@@ -3,6 +3,7 @@
 
 use domain::access::Access;
 use domain::cycle::Cycle;
+use domain::demo::DemoRequest;
 use domain::document::{Document, File};
 use domain::event::Event;
 use domain::ids::{EventId, MethodId, RequestId, RunId, SubscriptionId, TenantId};
@@ -63,6 +64,7 @@ rows!(
     Event(Event),
     Forwarded(ForwardedRow),
     Seal(Seal),
+    Demo(DemoRequest),
 );
 
 /// A record's content.

@@ -6,7 +6,7 @@
 //! mail and chat services know no idempotency key, so that window cannot be closed, only kept small.
 //!
 //! Invariants: what is told is decided on the rows as they are directly before it is sent; a drop is remembered too, so
-//! that a replay does not decide otherwise; customers are not written to in quiet hours, which end by the wall clock;
+//! that a replay does not decide otherwise; customers are not written to in quiet hours, which end by the wall clock, unless they asked;
 //! one channel's trouble does not keep the other from being told.
 
 use domain::contact::Contact;
@@ -16,11 +16,11 @@ use domain::notice::bulletin::{Bulletin, bulletin};
 use domain::notice::letter::{Letter, letter};
 use domain::notice::{Channel, Dropped, Named, QuietHours, Rows, channels};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{stamp, switch};
-use crate::notices::{Alarm, Chat, GuideTokens, Links, Mailer, NotSent, render_bulletin, render_letter};
+use crate::notices::{Alarm, Chat, LinkTokens, Links, Mailer, NotSent, render_bulletin, render_letter};
 use crate::ports::Random;
 use crate::store::{Commit, IdempotencyRow, Key, Record, Store, StoreError, Write, typed};
 
@@ -37,7 +37,7 @@ pub struct Desk<'a> {
     pub mailer: Option<&'a dyn Mailer>,
     /// None where the operators have no chat.
     pub chat: Option<&'a dyn Chat>,
-    pub guides: &'a dyn GuideTokens,
+    pub tokens: &'a dyn LinkTokens,
     pub links: &'a Links,
     pub quiet: Option<QuietHours>,
 }
@@ -119,6 +119,13 @@ enum Saying {
     Bulletin(Bulletin),
 }
 
+impl Saying {
+    /// Customers are left alone at night, operators are not.
+    fn can_wait(&self) -> bool {
+        matches!(self, Saying::Letter(letter, ..) if letter.can_wait())
+    }
+}
+
 async fn tell(desk: &Desk<'_>, moment: Moment, event: &Event, channel: Channel) -> Result<Told, NotifyError> {
     let off = match channel {
         Channel::Mail => desk.mailer.is_none(),
@@ -137,7 +144,7 @@ async fn tell(desk: &Desk<'_>, moment: Moment, event: &Event, channel: Channel) 
             Ok(Told::Dropped(why))
         }
         Ok(saying) => {
-            if channel == Channel::Mail
+            if saying.can_wait()
                 && let Some(end) = desk.quiet.and_then(|quiet| quiet.end(moment.wall))
             {
                 return Err(NotifyError::Quiet(end));
@@ -172,11 +179,13 @@ async fn hand_over(desk: &Desk<'_>, event: &Event, saying: Saying) -> Result<&'s
         }
         Saying::Letter(letter, contact, name) => {
             let mailer = desk.mailer.ok_or(NotSent::NoAnswer)?;
-            let guide = match letter.as_ref() {
+            let signed = match letter.as_ref() {
                 Letter::Guide { .. } => Some(guide_link(desk, event).await?),
+                Letter::Link { application } => Some(desk.tokens.application(application).await?),
                 _ => None,
             };
-            let mail = render_letter(&letter, &name, desk.links, guide.as_deref());
+            let signed = signed.as_ref().map(ExposeSecret::expose_secret);
+            let mail = render_letter(&letter, &name, desk.links, signed);
             mailer.send(&contact.email, &mail).await?;
             Ok(letter.name())
         }
@@ -184,10 +193,10 @@ async fn hand_over(desk: &Desk<'_>, event: &Event, saying: Saying) -> Result<&'s
 }
 
 /// The signed link, made for this mail and kept nowhere.
-async fn guide_link(desk: &Desk<'_>, event: &Event) -> Result<String, NotSent> {
+async fn guide_link(desk: &Desk<'_>, event: &Event) -> Result<SecretString, NotSent> {
     let subscription = SubscriptionId::parse(&event.subject).map_err(|_| NotSent::NoSecret)?;
-    let token = desk.guides.token(&subscription).await?;
-    Ok(format!("{}/api/v1/billing/guides/{}", desk.links.api, token.expose_secret()))
+    let token = desk.tokens.guide(&subscription).await?;
+    Ok(format!("{}/api/v1/billing/guides/{}", desk.links.api, token.expose_secret()).into())
 }
 
 /// The rows an event names, and the business it is about: as a tenant, or as the applicant it still is.

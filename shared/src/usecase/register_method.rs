@@ -155,10 +155,8 @@ async fn exchange(
     key: &str,
 ) -> Result<Registered, RegisterError> {
     let tenant = application.tenant_id();
-    let limits = [
-        (format!("register#{}", application.id), PER_APPLICATION),
-        (format!("register#address#{}", short_hash(&input.address)), input.per_address),
-    ];
+    let from = daily_limit::From { address: &input.address, limit: input.per_address };
+    let limits = [(format!("register#{}", application.id), PER_APPLICATION), (from.what("register"), from.limit)];
     for (what, limit) in &limits {
         if daily_limit::reached(charging.store.as_ref(), what, *limit, context.now).await? {
             return Err(RegisterError::TooMany);
@@ -186,10 +184,6 @@ fn names(gateway: GatewayName, owner: &str, once: &str) -> (String, MethodId) {
     bits.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
     // The top bits of a ULID are its time; keeping them small keeps the spelling canonical.
     (format!("register:{}", hex::encode(digest)), MethodId::of_hash(u128::from_be_bytes(bits)))
-}
-
-fn short_hash(text: &str) -> String {
-    hex::encode(Sha256::digest(text)).chars().take(24).collect()
 }
 
 async fn sealed(

@@ -7,7 +7,7 @@ use super::{daily_limit, stamp};
 use crate::ports::{Context, Random};
 use crate::store::{Record, Store, StoreError, Write};
 
-/// Requests one address may make in a day, unless the stage allows more.
+/// Why a request was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error("{0:?} is invalid")]

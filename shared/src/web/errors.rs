@@ -1,5 +1,6 @@
 //! What each use case's refusals look like to a caller: the one mapping of errors to answers.
 
+use domain::demo::Wrong;
 use domain::ledger::Reason;
 use domain::onboarding::DecideError;
 use domain::subscription::StartRefused;
@@ -22,13 +23,15 @@ use crate::usecase::issue_tax_document::IssueError;
 use crate::usecase::owner::OwnerError;
 use crate::usecase::payment_guide::GuideError;
 use crate::usecase::register_method::RegisterError;
+use crate::usecase::reissue_token::ReissueError;
+use crate::usecase::request_demo::DemoError;
 use crate::usecase::resolve_order::ResolveOrderError;
 use crate::usecase::set_up_method::SetUpError;
 use crate::usecase::settle::SettleError;
 use crate::usecase::start_run::StartRunError;
 use crate::usecase::submit_application::SubmitError;
 
-/// A day has this many seconds: the window of the registration limits.
+/// A day has this many seconds: the window of the limits per address.
 const DAY: u32 = 86_400;
 
 impl From<OwnerError> for ApiError {
@@ -47,6 +50,29 @@ impl From<SubmitError> for ApiError {
             SubmitError::Invalid(field, code, message) => ApiError::invalid_field(field, code, message),
             SubmitError::Store(e) => e.into(),
         }
+    }
+}
+
+impl From<ReissueError> for ApiError {
+    fn from(e: ReissueError) -> Self {
+        match e {
+            ReissueError::TooMany => ApiError::too_many_requests(DAY),
+            ReissueError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<DemoError> for ApiError {
+    fn from(e: DemoError) -> Self {
+        let (field, code, message) = match e {
+            DemoError::Invalid(Wrong::Name) => ("name", "invalid_length", "1 to 100 characters"),
+            DemoError::Invalid(Wrong::Email) => ("email", "invalid_email", "not an e-mail address"),
+            DemoError::Invalid(Wrong::Phone) => ("phone", "invalid_phone", "8 to 15 digits, hyphens or spaces between"),
+            DemoError::Invalid(Wrong::Message) => ("message", "invalid_length", "at most 2,000 characters"),
+            DemoError::TooMany => return ApiError::too_many_requests(DAY),
+            DemoError::Store(e) => return e.into(),
+        };
+        ApiError::invalid_field(field, code, message)
     }
 }
 

@@ -27,6 +27,7 @@ mod mismatches;
 mod mortal;
 mod notices;
 mod operators;
+mod outside;
 mod pace;
 mod quarter;
 mod refund_sweep;

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::charge::GatewayName;
 use domain::event::{Actor, Event};
-use domain::ids::SubscriptionId;
+use domain::ids::{RequestId, SubscriptionId};
 use domain::notice::{Channel, QuietHours, TOO_OLD};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::Value;
-use shared::notices::{Alarm, Chat, GuideTokens, Links, Mail, Mailer, NotSent};
+use shared::notices::{Alarm, Chat, LinkTokens, Links, Mail, Mailer, NotSent};
 use shared::ports::Context;
 use shared::store::memory::{Call, Fault};
 use shared::store::{Query, typed};
@@ -26,9 +26,9 @@ use super::world::{Script, World};
 
 /// Both services: what they took, and what they say next.
 #[derive(Default)]
-struct Post {
-    mails: Mutex<Vec<(String, Mail)>>,
-    chats: Mutex<Vec<Value>>,
+pub(super) struct Post {
+    pub(super) mails: Mutex<Vec<(String, Mail)>>,
+    pub(super) chats: Mutex<Vec<Value>>,
     refusals: Mutex<VecDeque<NotSent>>,
 }
 
@@ -61,21 +61,25 @@ impl Chat for Post {
 }
 
 #[async_trait]
-impl GuideTokens for Post {
-    async fn token(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent> {
+impl LinkTokens for Post {
+    async fn guide(&self, subscription: &SubscriptionId) -> Result<SecretString, NotSent> {
         Ok(SecretString::from(format!("token-of-{subscription}")))
+    }
+
+    async fn application(&self, id: &RequestId) -> Result<SecretString, NotSent> {
+        Ok(SecretString::from(format!("token-of-{id}")))
     }
 }
 
-struct Office {
-    world: World,
-    post: Post,
-    links: Links,
-    quiet: Option<QuietHours>,
+pub(super) struct Office {
+    pub(super) world: World,
+    pub(super) post: Post,
+    pub(super) links: Links,
+    pub(super) quiet: Option<QuietHours>,
 }
 
 impl Office {
-    async fn new() -> Office {
+    pub(super) async fn new() -> Office {
         let links = Links { api: "https://api.example.kr".to_owned(), portal: None };
         Office { world: World::new().await, post: Post::default(), links, quiet: None }
     }
@@ -86,7 +90,7 @@ impl Office {
             random: self.world.charging.random.as_ref(),
             mailer: Some(&self.post),
             chat: Some(&self.post),
-            guides: &self.post,
+            tokens: &self.post,
             links: &self.links,
             quiet: self.quiet,
         }
@@ -97,12 +101,12 @@ impl Office {
         Moment { billing: now, wall: now }
     }
 
-    async fn tell(&self, event: &Event) -> Result<Vec<(Channel, Told)>, NotifyError> {
+    pub(super) async fn tell(&self, event: &Event) -> Result<Vec<(Channel, Told)>, NotifyError> {
         notify(&self.desk(), self.moment().await, event).await
     }
 
     /// Events about a subject, oldest first.
-    async fn events(&self, subject: &str) -> Vec<Event> {
+    pub(super) async fn events(&self, subject: &str) -> Vec<Event> {
         let query = Query::EventsOf { subject: subject.to_owned() };
         let (mut found, _) = typed::list::<Event>(&self.world.store, &query, 100, None).await.unwrap();
         found.reverse();

@@ -1,14 +1,17 @@
 //! Links asked for by whoever: only the owner is written to, at night too, a few times a day, and every answer is the same.
+//! Demos: told to the operators, who read the row.
 
+use domain::demo::{DemoRequest, Form, Wrong};
 use domain::event::{Actor, Event};
 use domain::ids::RequestId;
-use domain::notice::QuietHours;
+use domain::notice::{Channel, QuietHours};
 use jiff::SignedDuration;
 use shared::ports::Context;
-use shared::store::{Query, Record, Store};
+use shared::store::{Query, Record, Store, StoreError, Write, typed};
 use shared::usecase::daily_limit::From;
 use shared::usecase::notify::Told;
 use shared::usecase::reissue_token::{ReissueError, reissue_token};
+use shared::usecase::request_demo::{DemoError, request_demo};
 
 use super::notices::Office;
 
@@ -28,7 +31,7 @@ async fn asked(office: &Office, id: &RequestId) -> Vec<Event> {
 
 /// The address the world's applicants have.
 async fn address_of(office: &Office, id: &RequestId) -> String {
-    let application = shared::store::typed::application(&office.world.store, id).await.unwrap().unwrap();
+    let application = typed::application(&office.world.store, id).await.unwrap().unwrap();
     application.contact.email
 }
 
@@ -106,4 +109,50 @@ async fn nobody_is_mailed_more_than_a_few_times_a_day_and_what_ended_not_at_all(
         ask(&office, &id, &own, "198.51.100.1").await.unwrap();
     }
     assert!(matches!(ask(&office, &id, &own, "198.51.100.1").await, Err(ReissueError::TooMany)));
+}
+
+async fn ask_for_a_demo(office: &Office, email: &str, limit: u64, also: Option<Write>) -> Result<(), DemoError> {
+    let context = Context { actor: Actor::Applicant("unverified".to_owned()), ..office.world.context().await };
+    let form = Form { name: "김하나".to_owned(), email: email.to_owned(), phone: None, message: None };
+    let from = From { address: "192.0.2.1", limit };
+    request_demo(&office.world.store, office.world.charging.random.as_ref(), &context, form, from, also).await
+}
+
+async fn demos(office: &Office) -> Vec<DemoRequest> {
+    typed::list::<DemoRequest>(&office.world.store, &Query::DemoRequests, 100, None).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_demo_is_kept_for_the_operators_and_told_without_naming_anybody() {
+    let office = Office::new().await;
+    assert!(matches!(ask_for_a_demo(&office, "nobody", 1, None).await, Err(DemoError::Invalid(Wrong::Email))));
+    assert!(demos(&office).await.is_empty());
+    ask_for_a_demo(&office, OWN, 1, None).await.expect("what was refused does not count");
+    assert!(matches!(ask_for_a_demo(&office, OWN, 1, None).await, Err(DemoError::TooMany)));
+    let kept = demos(&office).await;
+    assert_eq!((kept.len(), kept[0].email.as_str()), (1, OWN));
+    let event = office.events(kept[0].id.as_str()).await.remove(0);
+    assert_eq!(office.tell(&event).await.unwrap(), [(Channel::Chat, Told::Sent("demo.requested"))]);
+    assert_eq!(office.tell(&event).await.unwrap(), [(Channel::Chat, Told::Known)]);
+    let chat = office.post.chats.lock().unwrap()[0].to_string();
+    assert!(chat.contains("/api/v1/ops/demo-requests") && chat.contains(kept[0].id.as_str()), "{chat}");
+    for secret in [OWN, "김하나", "192.0.2.1"] {
+        assert!(!chat.contains(secret) && !format!("{event:?}").contains(secret), "{chat} {event:?}");
+        let others = office.world.store.dump().into_iter().filter(|(table, _)| *table != "demo_request");
+        assert!(!format!("{:?}", others.collect::<Vec<_>>()).contains(secret), "only its own row holds it");
+    }
+    office.world.wait(SignedDuration::from_hours(24));
+    ask_for_a_demo(&office, "other@example.kr", 1, None).await.expect("the next day");
+    let emails: Vec<String> = demos(&office).await.into_iter().map(|request| request.email).collect();
+    assert_eq!(emails, ["other@example.kr", OWN], "newest first");
+}
+
+#[tokio::test]
+async fn a_demo_whose_key_was_taken_meanwhile_is_not_kept() {
+    let office = Office::new().await;
+    let key = Write::New(Record::Idempotency(crate::store_samples::idempotency()));
+    ask_for_a_demo(&office, OWN, 9, Some(key.clone())).await.unwrap();
+    let again = ask_for_a_demo(&office, OWN, 9, Some(key)).await;
+    assert!(matches!(again, Err(DemoError::Store(StoreError::Conflict { .. }))), "{again:?}");
+    assert_eq!(demos(&office).await.len(), 1);
 }

@@ -314,6 +314,7 @@ fn counted(mut record: Record) -> Record {
         | Record::Inbox(_)
         | Record::Forwarded(_)
         | Record::Seal(_)
+        | Record::Demo(_)
         | Record::Plan(_)
         | Record::Event(_) => {}
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::api::audit::EventBody;
 use shared::api::metrics::MetricsBody;
-use shared::api::operations::{GatewayBody, GuidesBody, LettersBody, PlacedBody, RedrivenBody, RunBody};
+use shared::api::operations::{DemoBody, GatewayBody, GuidesBody, LettersBody, PlacedBody, RedrivenBody, RunBody};
 use shared::api::requests::{NoFields, RedriveFailedCharges, SendPaymentGuides, StartRun, SwitchGateway};
 use shared::ports::DeadQueue;
 
@@ -26,6 +26,13 @@ pub fn list_runs() -> Operation {
     Operation::new(TAG, "Billing runs, newest first")
         .paged()
         .page::<RunBody>("A page of runs.", examples::run("DRAINED"))
+}
+
+pub fn list_demo_requests() -> Operation {
+    Operation::new(TAG, "Those who would like to be shown the product, newest first")
+        .about("Kept for a year.")
+        .paged()
+        .page::<DemoBody>("A page of requests.", examples::demo_request())
 }
 
 pub fn approve_run() -> Operation {

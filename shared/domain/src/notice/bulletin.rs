@@ -13,6 +13,7 @@ use crate::run;
 pub enum Topic {
     ApplicationSubmitted,
     AttemptStuck,
+    DemoRequested,
     DisputeOpened,
     GatewayClosed,
     GatewayOpened,
@@ -30,9 +31,10 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Topic; 15] = [
+    pub const ALL: [Topic; 16] = [
         Topic::ApplicationSubmitted,
         Topic::AttemptStuck,
+        Topic::DemoRequested,
         Topic::DisputeOpened,
         Topic::GatewayClosed,
         Topic::GatewayOpened,
@@ -54,6 +56,7 @@ impl Topic {
         match self {
             Topic::ApplicationSubmitted => "application.submitted",
             Topic::AttemptStuck => "attempt.stuck",
+            Topic::DemoRequested => "demo.requested",
             Topic::DisputeOpened => "dispute.opened",
             Topic::GatewayClosed => "gateway.closed",
             Topic::GatewayOpened => "gateway.opened",
@@ -159,7 +162,7 @@ fn stands(topic: Topic, event: &Event, rows: &Rows) -> Result<(), Dropped> {
             let absent = number::<u32>(event, "absent").unwrap_or(0);
             while_(rows.subscription()?.absent >= absent, "it was charged")
         }
-        Topic::PaymentQuarantined | Topic::SettlementUnexplained | Topic::Alarm => Ok(()),
+        Topic::DemoRequested | Topic::PaymentQuarantined | Topic::SettlementUnexplained | Topic::Alarm => Ok(()),
     }
 }
 

@@ -4,18 +4,22 @@
 //! newest attempt and while no other is in flight; a receipt is told while the money was not given back; what one letter
 //! says no second one repeats.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::{Dropped, Rows, number, text, while_};
 use crate::calendar::{Period, plus_days, seoul_date};
 use crate::charge::Trigger;
 use crate::cycle::{Attempt, Cycle, Outcome, State};
 use crate::event::Event;
+use crate::ids::RequestId;
 use crate::method;
 use crate::money::Money;
 use crate::onboarding::{Application, Status as Decision};
 use crate::refund;
 use crate::subscription::{Status, Subscription, UNPAID_DAYS};
+
+/// Who asked for a link waits for it this long; later it would only lie about.
+pub const LINK_AWAITED: SignedDuration = SignedDuration::from_hours(24);
 
 /// A message to a business. Dates are in Seoul, amounts VAT-inclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +96,10 @@ pub enum Letter {
     Guide {
         amount: Money,
     },
+    /// The applicant lost the way to the application. The token is made when it is sent.
+    Link {
+        application: RequestId,
+    },
 }
 
 /// What the money wants.
@@ -138,7 +146,14 @@ impl Letter {
             Letter::CardExpiring { .. } => "card_expiring",
             Letter::CardSuspect => "card_suspect",
             Letter::Guide { .. } => "payment_guide",
+            Letter::Link { .. } => "application_link",
         }
+    }
+
+    /// Whether it is left until the quiet hours end. What somebody asked for a moment ago is not.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        !matches!(self, Letter::Link { .. })
     }
 }
 
@@ -151,6 +166,7 @@ pub fn letter(event: &Event, rows: &Rows, now: Timestamp) -> Result<Letter, Drop
     match event.kind.as_str() {
         "application.submitted" => received(rows),
         "application.decided" => decided(event, rows),
+        "application.token_requested" => link(event, rows, now),
         "payment.captured" => captured(event, rows),
         "payment.declined" => declined(event, rows),
         "payment_method.expiring" => expiring(event, rows, now),
@@ -186,6 +202,14 @@ fn decided(event: &Event, rows: &Rows) -> Result<Letter, Dropped> {
         Decision::Withdrawn => Ok(Letter::Withdrawn),
         Decision::Submitted | Decision::InReview => Err(Dropped("that a review began is no news")),
     }
+}
+
+fn link(event: &Event, rows: &Rows, now: Timestamp) -> Result<Letter, Dropped> {
+    while_(now.duration_since(event.at) <= LINK_AWAITED, "nobody waits for it any more")?;
+    let application = rows.application()?;
+    let subscription = rows.subscription.as_ref().map(|s| s.status);
+    while_(application.token_lives(subscription), "the application takes no token any more")?;
+    Ok(Letter::Link { application: application.id.clone() })
 }
 
 fn captured(event: &Event, rows: &Rows) -> Result<Letter, Dropped> {
