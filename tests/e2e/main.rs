@@ -14,6 +14,7 @@ mod events;
 mod harness;
 mod hostile_tokens;
 mod journey;
+mod matrix;
 mod months;
 mod notices;
 mod oidc;

@@ -8,7 +8,7 @@ use shared::auth::permissions::Route;
 
 use crate::harness::{Applicant, Stack};
 use crate::tables::{dump, quiet, unchanged};
-use crate::tokens::{applicant_token, operator_token, tenant_token};
+use crate::tokens::{operator_token, tenant_token};
 
 /// Whose things are asked for.
 struct Ids {
@@ -64,14 +64,15 @@ fn request(route: Route, ids: &Ids) -> (String, Value, bool) {
     let none = json!({});
     let reason = json!({ "reason": "matrix" });
     match route {
-        Route::GetApplication => (at("{id}", &ids.application), none, true),
+        Route::GetApplication | Route::WithdrawApplication => (at("{id}", &ids.application), none, true),
         Route::DecideApplication => (at("{id}", &ids.application), json!({ "status": "IN_REVIEW" }), true),
         Route::DeletePaymentMethod => (at("{id}", &ids.method), none, true),
         Route::RegisterPaymentMethod => {
             (path, json!({ "gateway": "toss", "authKey": "none", "customerKey": ids.customer_key }), true)
         }
         Route::CreateSubscription => {
-            let body = json!({ "onboardingRequestId": ids.application, "planCode": "starter", "paymentMethodId": ids.method });
+            let body =
+                json!({ "onboardingRequestId": ids.application, "planCode": "starter", "paymentMethodId": ids.method });
             (path, body, true)
         }
         Route::ActivateSubscription | Route::RetrySubscription | Route::GetSubscription | Route::ListCycles => {
@@ -155,7 +156,7 @@ async fn cast(stack: &Stack) -> Cast {
     for role in Role::ALL {
         let token = match role {
             Role::Tenant => tenant_token(stack, &applicant.tenant).await,
-            Role::Applicant => applicant_token(stack, &waiting.id, &waiting.tenant).await,
+            Role::Applicant => waiting.token.clone(),
             _ => operator_token(stack, "matrix", role.as_str()).await,
         };
         tokens.push((role, token));

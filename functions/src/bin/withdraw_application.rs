@@ -7,6 +7,7 @@ use domain::ids::RequestId;
 use functions::{SystemRandom, wall};
 use serde_json::json;
 use shared::api::ApplicationBody;
+use shared::api::requests::NoFields;
 use shared::auth::permissions::Route;
 use shared::config::Env;
 use shared::ports::{Clock, Context, Random};
@@ -33,6 +34,7 @@ async fn handle(app: &App, request: Request) -> Result<Reply, ApiError> {
     if !caller.sees_application(&id) {
         return Err(ApiError::not_found());
     }
+    let NoFields {} = request.json_or_default()?;
     let (store, now) = (app.store.as_ref(), app.clock.now().await);
     let also: Vec<_> = match begin(store, &request, &caller.label(), "withdraw_application", now).await? {
         Started::New(claim) => claim.write(json!({ "id": id.as_str() })).into_iter().collect(),

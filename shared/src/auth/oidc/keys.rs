@@ -82,9 +82,9 @@ impl Keys {
         let now = (self.elapsed)();
         let since = |at: Option<Duration>| at.map(|at| now.saturating_sub(at));
         let fresh = since(known.fetched_at).is_some_and(|age| age < TTL);
-        let found = known.keys.iter().any(|key| key.kid == kid);
+        let enough = fresh && known.keys.iter().any(|key| key.kid == kid);
         let asked_lately = since(known.tried_at).is_some_and(|age| age < RETRY);
-        if !(fresh && found) && !asked_lately {
+        if !enough && !asked_lately {
             known.tried_at = Some(now);
             match self.fetch(issuer).await {
                 Ok(keys) => {
