@@ -123,6 +123,9 @@ fn binaries() -> BTreeSet<String> {
     names.into_iter().map(|(path, _)| Path::new(&path).file_stem().unwrap().to_string_lossy().into_owned()).collect()
 }
 
+/// A second block of a program that has one already.
+const TWINS: [(&str, &str); 1] = [("AnswerOpsPreflightFunction", "answer_preflight")];
+
 #[test]
 fn every_binary_has_one_block_and_every_block_a_binary() {
     let mut blocks = BTreeSet::new();
@@ -133,9 +136,14 @@ fn every_binary_has_one_block_and_every_block_a_binary() {
             .and_then(|u| u.strip_suffix('/'))
             .unwrap_or_else(|| panic!("{id}: {uri}"));
         let pascal: String = name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]).collect();
-        assert_eq!(id, format!("{pascal}Function"));
-        assert!(blocks.insert(name.to_owned()), "{name} has two blocks");
+        if !TWINS.contains(&(id.as_str(), name)) {
+            assert_eq!(id, format!("{pascal}Function"));
+            assert!(blocks.insert(name.to_owned()), "{name} has two blocks");
+        }
         assert!(properties["Policies"].is_sequence(), "{id} has no policies of its own");
+        // Each is a statement of some 480 bytes in the function's resource policy, of which Lambda takes 20 KB.
+        let paths = properties["Events"].as_mapping().map_or(0, serde_yaml_ng::Mapping::len);
+        assert!(paths <= 30, "{id} has {paths} events");
     }
     assert_eq!(blocks, binaries());
 }

@@ -21,6 +21,7 @@ CHECKS = (
     "response_headers_conformance,response_schema_conformance,negative_data_rejection"
 )
 SEED = "20270131"
+LEAVING = "/api/v1/auth/logout"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ def fuzz(settings, variables, effort):
     tokens = {role: identity.mint(key, role, variables["OPS_USERNAME"], pool["tenant"], pool["applicant"]) for role in effort.roles}
     total, turned_away, statuses, codes, called = 0, 0, {}, {}, set()
     failed = []
-    for role, token in [*tokens.items(), ("a gateway", None)]:
-        where = ["--url", variables["API_URL"], "--exclude-tag", "webhooks", "-H", f"Authorization: Bearer {token}"]
-        if token is None:
-            where = ["--url", variables["WEBHOOK_URL"], "--include-tag", "webhooks"]
+    # Leaving ends the token's session, so it is tried apart, with a token of its own.
+    leaver = identity.mint(key, "OPS_ADMIN", variables["OPS_USERNAME"])
+    api = ["--url", variables["API_URL"], "--exclude-tag", "webhooks", "-H"]
+    passes = [(role, [*api, f"Authorization: Bearer {token}", "--exclude-path", LEAVING]) for role, token in tokens.items()]
+    passes.append(("one who leaves", [*api, f"Authorization: Bearer {leaver}", "--include-path", LEAVING]))
+    passes.append(("a gateway", ["--url", variables["WEBHOOK_URL"], "--include-tag", "webhooks"]))
+    for role, where in passes:
         step(f"fuzzing as {role}")
         passed, report = _run(program, where, pool, effort)
         if not passed:

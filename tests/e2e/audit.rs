@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use shared::store::{Commit, DynamoStore, Store};
 
+use crate::aws::invoke;
 use crate::harness::{Stack, var};
 use crate::tables::client;
 use crate::tokens::{operator_token, tenant_token};
@@ -62,26 +63,6 @@ async fn the_audit_log_says_who_did_what_and_nothing_personal() {
     let tenant = tenant_token(&stack, &applicant.tenant).await;
     assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), Some(&tenant)).await.status, 403);
     assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), None).await.status, 401);
-}
-
-/// The emulator finds the service by its scope.
-fn lambda(stack: &Stack, method: Method, path: &str) -> reqwest::RequestBuilder {
-    let scope =
-        "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
-    let url = format!("{}/2015-03-31/functions/{path}", var("AWS_ENDPOINT_URL"));
-    stack.http.request(method, url).header("Authorization", scope)
-}
-
-async fn invoke(stack: &Stack, logical_id: &str, input: Value) -> Value {
-    let listed = stack.send(lambda(stack, Method::GET, "?MaxItems=200")).await.expect(200);
-    let names = listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
-    let name = names.into_iter().find(|name| name.contains(logical_id)).unwrap_or_else(|| panic!("{listed:#}"));
-    let answer = lambda(stack, Method::POST, &format!("{name}/invocations")).json(&input).send().await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
-    let failed = answer.headers().contains_key("x-amz-function-error");
-    let text = answer.text().await.unwrap();
-    assert!(!failed, "{logical_id}: {text}");
-    serde_json::from_str(&text).unwrap()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::aws::invoke;
 use crate::harness::Stack;
 use crate::tables::dump;
 
@@ -35,7 +36,7 @@ async fn a_withdrawn_application_is_over_and_its_card_is_deleted() {
     }
     // Nobody has been idle for a month here: the job runs and ends nobody.
     let waiting = stack.apply("starter").await;
-    stack.invoke("ExpireApplicationsFunction").await;
+    invoke(&stack, "ExpireApplicationsFunction", json!({})).await;
     let body = stack.get(&format!("/onboarding/requests/{}", waiting.id), Some(&waiting.token)).await.expect(200);
     assert_eq!(body["status"], "SUBMITTED");
 }

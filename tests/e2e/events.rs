@@ -18,7 +18,7 @@ fn url(stack: &Stack, gateway: &str) -> String {
 }
 
 /// Signs an event as Stripe does, now, and delivers it.
-async fn signed(stack: &Stack, id: &str, kind: &str, object: &Value) -> Answer {
+pub async fn signed(stack: &Stack, id: &str, kind: &str, object: &Value) -> Answer {
     let body = json!({ "id": id, "object": "event", "api_version": "2026-10-28.endive", "created": 1_795_300_101,
         "livemode": false, "type": kind, "data": { "object": object } });
     deliver(stack, &body.to_string()).await

@@ -1,6 +1,7 @@
 //! Talks to the deployed stack as a client would, and to the sandbox as a test may.
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub fn var(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test program reads where its stack is")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test` or export .local/stack.env"))
+}
+
+/// Every token any test came with, for the one that looks for them afterwards.
+static TOKENS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// What tests came with so far, as far as it is long enough to be a token.
+pub fn came_with() -> Vec<String> {
+    TOKENS.lock().unwrap().iter().filter(|token| token.len() > 100).cloned().collect()
 }
 
 /// An answer of the API.
@@ -87,7 +96,10 @@ impl Stack {
     pub fn request(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {
         let request = self.http.request(method, format!("{}/api/v1{path}", self.api));
         match token {
-            Some(token) => request.bearer_auth(token),
+            Some(token) => {
+                TOKENS.lock().unwrap().insert(token.to_owned());
+                request.bearer_auth(token)
+            }
             None => request,
         }
     }
@@ -229,17 +241,6 @@ impl Stack {
             run.filter(|r| r["status"] == "DRAINED")
         })
         .await
-    }
-
-    /// Calls a job as its schedule does. The emulator checks no signature, but finds the service by its scope.
-    pub async fn invoke(&self, function: &str) {
-        let scope = "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
-        let list = format!("{}/2015-03-31/functions/", var("AWS_ENDPOINT_URL"));
-        let all = self.send(self.http.get(&list).header("Authorization", scope)).await.expect(200);
-        let names = all["Functions"].as_array().unwrap().iter().filter_map(|f| f["FunctionName"].as_str());
-        let mine = names.into_iter().find(|n| n.contains(function)).expect("the job").to_owned();
-        let request = self.http.post(format!("{list}{mine}/invocations")).header("Authorization", scope);
-        self.send(request.json(&json!({}))).await.expect(200);
     }
 
     /// Polls until `condition` yields a value; fails when it never does.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program: a panic is its answer")]
 
 mod audit;
+mod aws;
 mod bad_input;
 mod cancel;
 mod contract;
@@ -11,6 +12,7 @@ mod crash;
 mod documents;
 mod endings;
 mod events;
+mod faults;
 mod harness;
 mod hostile_tokens;
 mod journey;
@@ -21,6 +23,7 @@ mod oidc;
 mod operations;
 mod outside;
 mod refunds;
+mod rotation;
 mod schedule;
 mod sessions;
 mod settlement;
@@ -29,3 +32,4 @@ mod tenant;
 mod tokens;
 mod under_fire;
 mod webhooks;
+mod withheld;

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::{DynamoStore, Query, typed};
 
+use crate::aws::invoke;
 use crate::harness::{Applicant, Stack, morning_after, var};
 use crate::tables::client;
 
@@ -178,7 +179,7 @@ async fn notices_of_a_coming_charge_are_said_a_week_ahead_and_once() {
     let due = morning_after(&stack.subscription(&id).await);
     stack.run(due - SignedDuration::from_hours(8 * 24)).await;
     for _ in 0..2 {
-        stack.invoke("RenewalNoticeFunction").await;
+        invoke(&stack, "RenewalNoticeFunction", json!({})).await;
     }
     stack
         .until("the reminder is said", || async {
@@ -190,7 +191,7 @@ async fn notices_of_a_coming_charge_are_said_a_week_ahead_and_once() {
     let upcoming = found.iter().find(|m| m["Subject"].as_str().unwrap().contains("예정")).unwrap();
     let start = stack.subscription(&id).await["currentPeriod"]["end"].as_str().unwrap().to_owned();
     assert!(upcoming["BodyText"].as_str().unwrap().contains(&format!("결제 예정일 / Charged on: {start}")));
-    stack.invoke("RenewalNoticeFunction").await;
+    invoke(&stack, "RenewalNoticeFunction", json!({})).await;
     again(&stack, &[&id]).await;
     assert_eq!(mails(&stack, &address).await.len(), expected.len());
 }

@@ -11,8 +11,13 @@ use super::{SecretName, SecretVersions, Secrets, SecretsError};
 
 /// How long a secret is used without asking.
 pub const TTL: Duration = Duration::from_secs(300);
-/// How soon it may be asked for again, after a failure or after a request for a new version.
+/// How soon it may be asked for again after a failure.
 pub const RETRY: Duration = Duration::from_secs(30);
+/// How often within [`RETRY`] an unknown version makes us ask: keys rotated one after the other must not stop a run, and
+/// whoever makes up key ids must not make us flood the source.
+pub const ASKS: usize = 3;
+/// Calls that found a version unknown side by side ask once.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Where secrets come from.
 #[async_trait]
@@ -37,9 +42,9 @@ struct Entry {
     versions: Arc<SecretVersions>,
     fetched_at: Duration,
     tried_at: Duration,
-    /// When somebody last asked for a version unknown here. The first to ask is never put off, however fresh the rest is:
-    /// a key made a moment ago must not stop a run.
-    wanted_at: Option<Duration>,
+    /// When somebody lately asked for a version unknown here. The first [`ASKS`] are never put off, however fresh the rest
+    /// is: a key made a moment ago must not stop a run.
+    wanted_at: Vec<Duration>,
 }
 
 impl Entry {
@@ -60,16 +65,21 @@ impl CachedSecrets {
         let now = (self.elapsed)();
         if let Some(entry) = entries.get(&name) {
             let lately = |at: Duration| now.saturating_sub(at) < RETRY;
-            let enough = match (wants_new, entry.wanted_at) {
-                (true, wanted_at) => wanted_at.is_some_and(lately) || (entry.failed() && lately(entry.tried_at)),
-                (false, _) => now.saturating_sub(entry.fetched_at) < TTL || lately(entry.tried_at),
+            let asks = || entry.wanted_at.iter().filter(|at| lately(**at)).count();
+            let just_asked = || entry.wanted_at.last().is_some_and(|at| now.saturating_sub(*at) < TOGETHER);
+            let enough = match wants_new {
+                true => asks() >= ASKS || just_asked() || (entry.failed() && lately(entry.tried_at)),
+                false => now.saturating_sub(entry.fetched_at) < TTL || lately(entry.tried_at),
             };
             if enough {
                 return Ok(Arc::clone(&entry.versions));
             }
         }
-        let wanted_at = entries.get(&name).and_then(|entry| entry.wanted_at);
-        let wanted_at = if wants_new { Some(now) } else { wanted_at };
+        let mut wanted_at = entries.get(&name).map(|entry| entry.wanted_at.clone()).unwrap_or_default();
+        wanted_at.retain(|at| now.saturating_sub(*at) < RETRY);
+        if wants_new {
+            wanted_at.push(now);
+        }
         match (self.source.fetch(name).await, entries.get_mut(&name)) {
             (Ok(versions), _) => {
                 let versions = Arc::new(versions);
@@ -154,21 +164,30 @@ mod tests {
     }
 
     #[test]
-    fn refreshes_early_at_most_every_half_minute() {
+    fn refreshes_early_a_few_times_in_half_a_minute() {
         let world = World::default();
         let secrets = world.secrets();
         let refreshed = || block_on(secrets.refresh(SecretName::Jwt)).unwrap().current.version_id.clone();
         assert_eq!(version(&secrets), "1");
-        assert_eq!(refreshed(), "2", "the first to ask is not put off");
+        assert_eq!(
+            (refreshed(), refreshed()),
+            ("2".into(), "2".into()),
+            "the first to ask is not put off; asked together"
+        );
+        world.at(10);
+        assert_eq!(refreshed(), "3", "nor is one after the next rotation");
+        world.at(20);
+        assert_eq!(refreshed(), "4");
         world.at(29);
-        assert_eq!((refreshed(), version(&secrets)), ("2".into(), "2".into()), "asked moments ago");
+        assert_eq!((refreshed(), version(&secrets)), ("4".into(), "4".into()), "three times lately");
         world.at(30);
-        assert_eq!(refreshed(), "3");
-        assert_eq!(refreshed(), "3");
+        assert_eq!(refreshed(), "5", "the first was half a minute ago");
         *world.down.lock().unwrap() = true;
         world.at(60);
-        assert_eq!((refreshed(), refreshed()), ("3".into(), "3".into()));
-        assert_eq!(*world.fetches.lock().unwrap(), 4, "not hammered");
+        assert_eq!(refreshed(), "5");
+        world.at(70);
+        assert_eq!(refreshed(), "5");
+        assert_eq!(*world.fetches.lock().unwrap(), 6, "not hammered");
     }
 
     #[test]

@@ -1,0 +1,74 @@
+//! Calls to the emulated cloud that the SDKs of this workspace are not here for: secrets, functions, logs. The emulator
+//! finds a service by the scope of the signature and checks no more of it.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::harness::{Stack, var};
+
+fn scoped(request: RequestBuilder, service: &str) -> RequestBuilder {
+    let scope = format!("test/20261122/ap-northeast-2/{service}/aws4_request");
+    request.header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
+}
+
+/// A call of a service that speaks JSON.
+async fn call(stack: &Stack, service: &str, target: &str, body: Value) -> Value {
+    let request = scoped(stack.http.post(var("AWS_ENDPOINT_URL")), service).header("X-Amz-Target", target);
+    let request = request.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string());
+    stack.send(request).await.expect(200)
+}
+
+/// The current value of a secret of this stage.
+pub async fn secret(stack: &Stack, name: &str) -> Value {
+    let id = format!("{}/{name}", var("STAGE"));
+    let found = call(stack, "secretsmanager", "secretsmanager.GetSecretValue", json!({ "SecretId": id })).await;
+    serde_json::from_str(found["SecretString"].as_str().unwrap()).unwrap()
+}
+
+/// A new version of a secret; what was current is the previous one from now on.
+pub async fn put_secret(stack: &Stack, name: &str, value: &Value) {
+    let token = format!("e2e-{:032x}", rand::random::<u128>());
+    let body = json!({ "SecretId": format!("{}/{name}", var("STAGE")), "ClientRequestToken": token,
+        "SecretString": value.to_string() });
+    call(stack, "secretsmanager", "secretsmanager.PutSecretValue", body).await;
+}
+
+fn lambda(stack: &Stack, method: Method, path: &str) -> RequestBuilder {
+    scoped(stack.http.request(method, format!("{}/2015-03-31/functions/{path}", var("AWS_ENDPOINT_URL"))), "lambda")
+}
+
+/// What a function answers to an event, found by its logical id.
+pub async fn invoke(stack: &Stack, logical_id: &str, input: Value) -> Value {
+    let listed = stack.send(lambda(stack, Method::GET, "?MaxItems=200")).await.expect(200);
+    let names = listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
+    let name = names.into_iter().find(|name| name.contains(logical_id)).unwrap_or_else(|| panic!("{listed:#}"));
+    let answer = lambda(stack, Method::POST, &format!("{name}/invocations")).json(&input).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let failed = answer.headers().contains_key("x-amz-function-error");
+    let text = answer.text().await.unwrap();
+    assert!(!failed, "{logical_id}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Every log line the functions ever wrote, of all groups.
+pub async fn logs(stack: &Stack) -> Vec<String> {
+    let (mut lines, api) = (Vec::new(), "Logs_20140328");
+    let groups = call(stack, "logs", &format!("{api}.DescribeLogGroups"), json!({})).await;
+    for group in groups["logGroups"].as_array().unwrap() {
+        let mut next = Value::Null;
+        loop {
+            let mut body = json!({ "logGroupName": group["logGroupName"], "limit": 10_000 });
+            if next.is_string() {
+                body["nextToken"] = next;
+            }
+            let page = call(stack, "logs", &format!("{api}.FilterLogEvents"), body).await;
+            let events = page["events"].as_array().cloned().unwrap_or_default();
+            lines.extend(events.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned()));
+            next = page["nextToken"].clone();
+            if !next.is_string() || events.is_empty() {
+                break;
+            }
+        }
+    }
+    lines
+}
