@@ -63,6 +63,7 @@ def first_log_in(api, secrets):
     session = Http(api).post(path, {"username": username, "password": temporary})
     change = {"currentPassword": temporary, "newPassword": password}
     Http(api, session["token"]).post("/api/v1/auth/password", change)
+    time.sleep(1.1)  # sessions of this second and before are over, so a token signed in it would be too
 
 
 def mint(key, role, username, tenant=None, application=None):
