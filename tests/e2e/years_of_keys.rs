@@ -1,5 +1,5 @@
 //! Every key and secret is rotated while runs charge: no charge fails, no gateway event is turned away, and afterwards
-//! nothing stored needs the old data key.
+//! nothing stored needs the old data key. The name of this file makes it the last test: keys stay rotated.
 
 use std::collections::BTreeSet;
 
