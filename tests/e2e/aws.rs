@@ -1,6 +1,8 @@
 //! Calls to the emulated cloud that the SDKs of this workspace are not here for: secrets, functions, logs. The emulator
 //! finds a service by the scope of the signature and checks no more of it.
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -11,11 +13,19 @@ fn scoped(request: RequestBuilder, service: &str) -> RequestBuilder {
     request.header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
 }
 
-/// A call of a service that speaks JSON.
+/// A call of a service that speaks JSON. Asked again after a 5xx, as the SDKs do: the emulator lists log groups while
+/// functions add to them and may stumble. Every call here may be repeated; a secret's version carries its token.
 async fn call(stack: &Stack, service: &str, target: &str, body: Value) -> Value {
-    let request = scoped(stack.http.post(var("AWS_ENDPOINT_URL")), service).header("X-Amz-Target", target);
-    let request = request.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string());
-    stack.send(request).await.expect(200)
+    for _ in 0..5 {
+        let request = scoped(stack.http.post(var("AWS_ENDPOINT_URL")), service).header("X-Amz-Target", target);
+        let request = request.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string());
+        let answer = stack.send(request).await;
+        if answer.status < 500 {
+            return answer.expect(200);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    panic!("{target}: five server errors");
 }
 
 /// The current value of a secret of this stage.
