@@ -9,14 +9,16 @@ use domain::charge::GatewayName;
 use domain::ids::MethodId;
 use domain::method::PaymentMethod;
 use domain::subscription::{Subscription, due_partitions};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::ports::ShardMessage;
 use crate::store::{Key, Query, Store, StoreError, typed};
 
 /// Keys read per page of a partition. Sixteen pages are in memory at once.
-const PAGE: u32 = 100;
+const PAGE: u32 = 25;
+/// Pages read at once. A page on its way weighs several times what it holds, and at the start all partitions are empty.
+const READS: usize = 4;
 
 /// One due subscription with the method it is charged to.
 pub(super) struct Item {
@@ -69,11 +71,12 @@ impl<'a> Feed<'a> {
         Ok(partition.and_then(|p| p.rows.pop_front()))
     }
 
-    /// Reads the next page of every partition that has run out, all at once.
+    /// Reads the next page of every partition that has run out, a few at a time.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let (store, until) = (self.store, self.until);
-        let mut reads: FuturesUnordered<_> =
-            self.partitions.iter_mut().filter(|p| p.is_hungry()).map(|p| p.fill(store, until)).collect();
+        let hungry = self.partitions.iter_mut().filter(|p| p.is_hungry());
+        let reads: Vec<_> = hungry.map(|p| p.fill(store, until)).collect();
+        let mut reads = stream::iter(reads).buffer_unordered(READS);
         while let Some(read) = reads.next().await {
             read?;
         }
