@@ -16,7 +16,7 @@ COLLECTION = HERE / "mindgarden-billing.postman_collection.json"
 ENVIRONMENT = HERE / "local.postman_environment.json"
 ABOUT = (
     "The whole journey at both gateways, operations and refusals, against a local stack (`make test-postman`). Folders run in "
-    "order: the first one logs in. Made by tests/postman/build.py."
+    "order: the first one logs in, the last one out. Made by tests/postman/build.py."
 )
 SECRET = "opsPassword"
 
@@ -25,7 +25,7 @@ def collection():
     folders = [operations.start()]
     folders += [journeys.journey(gateway) for gateway in ("toss", "stripe")]
     folders += [journeys.declined(gateway) for gateway in ("toss", "stripe")]
-    folders += [operations.operations(), operations.errors()]
+    folders += [operations.operations(), operations.strangers(), operations.errors(), operations.leave()]
     for folder in folders:
         for item in folder["item"]:
             # The log-in's cookie would speak for those who bring no token.

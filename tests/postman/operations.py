@@ -1,7 +1,7 @@
 """Before the journeys: what is on sale, and logging in. After them: what operators do, and what is refused to everybody."""
 
 from journeys import FORM, OPS
-from parts import API, answers, folder, get, has, keep, post, refused
+from parts import API, answers, folder, get, has, keep, post, refused, silent
 
 NOT_THERE = "sub_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -78,6 +78,35 @@ def operations():
             200, "nothing on that day", has("body", gateway="stripe", day="2020-01-01"), "pm.expect(body.rows).to.deep.equal([]);")),
         get("What a gateway settled, some day", f"{ops}/settlements?gateway=stripe&day=20200101", token=OPS,
             tests=refused(422, "invalid_value", field="day")),
+    ])
+
+
+def strangers():
+    """What somebody without a token may ask for, and what operators see of it."""
+    demo, link = f"{API}/demo-requests", f"{API}/onboarding/requests/{{{{toss_request}}}}/token"
+    form = {"name": "김하나", "email": "owner@example.kr", "message": "{{run}}"}
+    return folder("Strangers", [
+        post("Ask to be shown the product", demo, form, key="demo", tests=silent(202, "heard")),
+        post("Ask again under the same key", demo, form, key="demo", tests=silent(202, "heard already")),
+        post("Ask without an address", demo, {"name": "김하나"}, tests=refused(422, "missing_field", field="email")),
+        get("Those who asked", f"{API}/ops/demo-requests?limit=100", token=OPS, tests=answers(
+            200, "it is there once",
+            "const asked = body.items.filter((item) => item.message === pm.collectionVariables.get('run'));",
+            "pm.expect(asked).to.have.lengthOf(1);", has("asked[0]", email="owner@example.kr"))),
+        post("Have the link mailed again", link, {"email": "owner@example.kr"}, tests=silent(202, "heard")),
+        post("Have it mailed somewhere else", link, {"email": "else@example.kr"}, tests=silent(202, "heard, and not told whether")),
+    ])
+
+
+def leave():
+    login = f"{API}/auth"
+    weak = {"currentPassword": "{{opsPassword}}", "newPassword": "short"}
+    return folder("Leave", [
+        post("A password too weak", f"{login}/password", weak, token=OPS, tests=refused(422, "weak_password", field="newPassword")),
+        post("Log out", f"{login}/logout", {}, token=OPS, tests=silent(
+            204, "the cookie is taken back", "pm.expect(pm.response.headers.get('Set-Cookie')).to.include('Max-Age=0');")),
+        get("The token is over", f"{API}/ops/runs", token=OPS, tests=[
+            "pm.test('refused from now on', () => pm.expect(pm.response.code).to.be.oneOf([401, 403]));"]),
     ])
 
 

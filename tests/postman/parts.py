@@ -41,6 +41,11 @@ def answers(status, name, *lines):
     return _test(name, f"pm.response.to.have.status({status});", *reads, *lines)
 
 
+def silent(status, name, *lines):
+    """The answer has this status and no body."""
+    return _test(name, f"pm.response.to.have.status({status});", "pm.expect(pm.response.text()).to.equal('');", *lines)
+
+
 def page(name, *lines):
     """An answer that is no JSON."""
     return _test(name, "pm.response.to.have.status(200);", *lines)
