@@ -16,7 +16,7 @@ use crate::ports::ShardMessage;
 use crate::store::{Key, Query, Store, StoreError, typed};
 
 /// Keys read per page of a partition. Sixteen pages are in memory at once.
-const PAGE: u32 = 25;
+const PAGE: u32 = 100;
 /// Pages read at once. A page on its way weighs several times what it holds, and at the start all partitions are empty.
 const READS: usize = 4;
 
