@@ -105,6 +105,18 @@ fn money_has_no_floating_point() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Without `biased`, `select!` draws which ready arm is taken, and a seed of the simulation is no longer one history.
+#[test]
+fn use_cases_leave_nothing_to_chance() {
+    let library = files("shared/src/usecase", ".rs");
+    let arms = |text: &str| text.split("select! {").skip(1).map(|arm| arm.trim_start().to_owned()).collect::<Vec<_>>();
+    let found: Vec<_> =
+        library.iter().flat_map(|(path, text)| arms(text).into_iter().map(move |a| (path, a))).collect();
+    assert!(!found.is_empty(), "no select! found, the rule would pass on nothing");
+    let drawn: Vec<_> = found.iter().filter(|(_, arm)| !arm.starts_with("biased;")).map(|(path, _)| path).collect();
+    assert!(drawn.is_empty(), "{drawn:?}");
+}
+
 fn template() -> Value {
     serde_yaml_ng::from_str(&fs::read_to_string(root().join("template.yaml")).unwrap()).expect("template.yaml reads")
 }

@@ -105,6 +105,7 @@ impl<'s> Lane<'s> {
     async fn send_out(&mut self) {
         while !self.share.pacer.all_sent(self.gateway) {
             let moved = tokio::select! {
+                biased;
                 Some(moved) = self.flying.next(), if !self.flying.is_empty() => moved,
                 () = self.share.pacer.moved(self.gateway) => continue,
             };
