@@ -21,6 +21,10 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 
 LOG_WAITS = {"first_line_wait": 0.003, "idle_confirm": 0.002, "hard_cap": 0.100}  # seconds
+# What AWS asks for when messages are sent, deleted or hidden ten at a time; MiniStack asks for the call's own name.
+BATCH = "MessageBatch"
+
+
 def sender_is_a_resource():
     """AWS asks whether the identity in From may be used; MiniStack asks for a mail from anybody."""
     known = iam_actions._ses_v2_resource_arn
@@ -46,6 +50,8 @@ def record_calls(path):
     sink = open(path, "a", encoding="utf-8", buffering=1)
 
     def recorded(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
+        if service == "sqs" and iam_action.endswith(BATCH):
+            iam_action = iam_action.removesuffix("Batch")
         refusal = decide(access_key_id, iam_action, service, region, resource_arn, service_context)
         call = (access_key_id, iam_action, resource_arn, refusal is None)
         if call not in seen:

@@ -15,30 +15,28 @@ OF_AWS = ("AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSL
 UNUSED = {}
 
 
-def compare(client, stack_name, record):
-    """`client(service)` makes clients of the stack's cloud. Raises when a right was not used, or a call was refused."""
+def compare(client, stack_name, record, whole):
+    """`client(service)` makes clients of the stack's cloud. Raises when a call was refused or, after the `whole` suite, a
+    right was not used."""
     granted, roles, problems = _granted(client, stack_name)
     used, refused = _used(record, roles)
-    excused = []
+    excused, seen = [], 0
     problems += [f"{name}: {action} on {_short(resource)} was refused" for name, action, resource in sorted(refused)]
     for name in sorted(granted):
+        seen += len(granted[name] & used[name])
         for action, resource in sorted(granted[name] - used[name]):
             reason = _reason(name, action, resource)
-            if reason is None:
+            if reason is None and whole:
                 problems.append(f"{name}: {action} on {_short(resource)} was never used")
-            else:
+            elif reason is not None:
                 excused.append(f"{name}: {action} on {_short(resource)}: {reason}")
     rights = sum(len(granted[name]) for name in granted)
-    say(f"policies: {len(granted)} functions, {rights} rights granted, {rights - len(excused) - _never(problems)} used, "
+    say(f"policies: {len(granted)} functions, {rights} rights granted, {seen} used, "
         f"{len(excused)} unused with a reason, {len(problems)} differences")
     for line in excused:
         say(f"  {line}")
     if problems:
         raise Failure("policies granted and policies used differ:\n  " + "\n  ".join(problems))
-
-
-def _never(problems):
-    return sum(problem.endswith("was never used") for problem in problems)
 
 
 def _reason(role, action, resource):

@@ -1,8 +1,10 @@
 //! The audit log and the close of a month on the deployed stack: searched over HTTP, sealed and verified by the functions
 //! themselves, and a row that came after the seal is found.
 
+use domain::calendar::seoul_date;
 use domain::event::{Actor, Event};
 use domain::ids::{EventId, ulid};
+use domain::money::Money;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -11,7 +13,8 @@ use serde_json::{Map, Value, json};
 use shared::store::{Commit, DynamoStore, Store};
 
 use crate::aws::invoke;
-use crate::harness::{Stack, var};
+use crate::documents::{invoices, refund, tell_of};
+use crate::harness::{Stack, seoul_morning, var};
 use crate::tables::client;
 use crate::tokens::{operator_token, tenant_token};
 
@@ -65,6 +68,17 @@ async fn the_audit_log_says_who_did_what_and_nothing_personal() {
     assert_eq!(stack.get(&format!("/ops/audit?subject={id}"), None).await.status, 401);
 }
 
+/// Deletes every mark of an event that was forwarded; says how many there were.
+async fn forget_marks() -> usize {
+    let (client, table) = (client(), format!("{}-forwarded", var("STAGE")));
+    let marks = client.scan().table_name(&table).send().await.unwrap().items.unwrap_or_default();
+    for mark in &marks {
+        let key = ["pk", "sk"].into_iter().filter_map(|name| Some((name.to_owned(), mark.get(name)?.clone())));
+        client.delete_item().table_name(&table).set_key(Some(key.collect())).send().await.unwrap();
+    }
+    marks.len()
+}
+
 #[tokio::test]
 async fn the_log_is_sealed_verified_and_a_late_row_is_found() {
     let stack = Stack::new();
@@ -72,7 +86,11 @@ async fn the_log_is_sealed_verified_and_a_late_row_is_found() {
     // The day in which something happened is over and settled.
     let now = stack.now().await;
     stack.run(now + SignedDuration::from_hours(51)).await;
+    // The forwarder's marks are gone, as if it had never sent anything: what it sends is sent again, and heard once.
+    let marks = forget_marks().await;
+    assert!(marks > 0);
     invoke(&stack, "SealAuditFunction", json!({})).await;
+    assert!(forget_marks().await > 0, "they were sent again");
     let verified = invoke(&stack, "VerifyAuditFunction", json!({})).await;
     assert!(verified["broken"].is_null() && verified["next"].is_null(), "{verified:#}");
     let days = verified["days"].as_array().unwrap();
@@ -109,7 +127,13 @@ async fn a_month_is_closed_by_finance_when_it_is_over() {
     let stack = Stack::new();
     let finance = operator_token(&stack, "finn", "OPS_FINANCE").await;
     let viewer = operator_token(&stack, "vera", "OPS_VIEWER").await;
-    let now = stack.now().await.to_zoned(TimeZone::get("Asia/Seoul").unwrap()).date();
+    let (applicant, id) = stack.onboard("toss", "starter").await;
+    let token = tenant_token(&stack, &applicant.tenant).await;
+    let invoice = invoices(&stack, &token, 1).await.remove(0);
+    let sold = stack.now().await;
+    let next = seoul_date(sold).last_of_month().tomorrow().unwrap();
+    stack.run(seoul_morning(next)).await;
+    let now = seoul_date(stack.now().await);
     let this = format!("{:04}-{:02}", now.year(), now.month());
     let last = now.first_of_month().yesterday().unwrap();
     let last = format!("{:04}-{:02}", last.year(), last.month());
@@ -124,4 +148,22 @@ async fn a_month_is_closed_by_finance_when_it_is_over() {
     assert_eq!(stack.post(&path(&last), Some(stack.ops().await), json!({})).await.expect(200), closed, "by anybody");
     let told = all(&stack, &format!("subject=month%23{last}")).await;
     assert_eq!((told.len(), &told[0]["type"]), (1, &json!("month.closed")));
+
+    // What is heard of it later is booked in the open month, and the closed one stays as it was.
+    let ledger = async || stack.get(&format!("/ops/ledger?month={last}"), Some(&finance)).await.expect(200);
+    let before = ledger().await;
+    let path = format!("/billing/invoices/{}", invoice["id"].as_str().unwrap());
+    let shown = stack.get(&path, Some(&token)).await.expect(200);
+    let vat = Money::krw(1_100).vat_split().vat.amount;
+    let refund_id = format!("rfd_{}", ulid(sold, rand::random()));
+    tell_of(sold, &id, refund(&id, &shown, &refund_id, 1_100, vat, 1_100)).await;
+    stack
+        .until("the credit note is written", || async {
+            let shown = stack.get(&path, Some(&token)).await.expect(200);
+            (shown["refunded"] == 1_100).then_some(())
+        })
+        .await;
+    let day = seoul_date(sold).to_string();
+    assert_eq!(invoke(&stack, "ReconcileFunction", json!({ "day": day })).await["complete"], true);
+    assert_eq!(ledger().await, before);
 }

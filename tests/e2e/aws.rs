@@ -47,11 +47,29 @@ fn lambda(stack: &Stack, method: Method, path: &str) -> RequestBuilder {
     scoped(stack.http.request(method, format!("{}/2015-03-31/functions/{path}", var("AWS_ENDPOINT_URL"))), "lambda")
 }
 
+/// A function by its logical id, as it is deployed.
+async fn deployed(stack: &Stack, logical_id: &str) -> Value {
+    let listed = stack.send(lambda(stack, Method::GET, "?MaxItems=200")).await.expect(200);
+    let mut all = listed["Functions"].as_array().unwrap().iter();
+    let found = all.find(|f| f["FunctionName"].as_str().unwrap().contains(logical_id));
+    found.unwrap_or_else(|| panic!("{listed:#}")).clone()
+}
+
+/// Gives a function another value of a variable; answers with the one it had.
+pub async fn configure(stack: &Stack, logical_id: &str, variable: &str, value: &str) -> String {
+    let function = deployed(stack, logical_id).await;
+    let mut environment = function["Environment"].clone();
+    let before = environment["Variables"][variable].as_str().expect("a variable it has").to_owned();
+    environment["Variables"][variable] = json!(value);
+    let path = format!("{}/configuration", function["FunctionName"].as_str().unwrap());
+    stack.send(lambda(stack, Method::PUT, &path).json(&json!({ "Environment": environment }))).await.expect(200);
+    before
+}
+
 /// What a function answers to an event, found by its logical id.
 pub async fn invoke(stack: &Stack, logical_id: &str, input: Value) -> Value {
-    let listed = stack.send(lambda(stack, Method::GET, "?MaxItems=200")).await.expect(200);
-    let names = listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
-    let name = names.into_iter().find(|name| name.contains(logical_id)).unwrap_or_else(|| panic!("{listed:#}"));
+    let function = deployed(stack, logical_id).await;
+    let name = function["FunctionName"].as_str().unwrap();
     let answer = lambda(stack, Method::POST, &format!("{name}/invocations")).json(&input).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     let failed = answer.headers().contains_key("x-amz-function-error");

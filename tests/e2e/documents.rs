@@ -4,11 +4,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::event::{Actor, Event, Fact};
 use domain::ids::{EventId, ulid};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::{Commit, DynamoStore, Store};
 
 use crate::harness::{Answer, Stack, morning_after, var};
+use crate::queues::{queue_url, sqs};
 use crate::tables::client;
 use crate::tokens::tenant_token;
 
@@ -17,7 +19,7 @@ async fn list(stack: &Stack, token: &str, query: &str) -> Value {
 }
 
 /// The tenant's invoices once there are so many, newest first.
-async fn invoices(stack: &Stack, token: &str, count: usize) -> Vec<Value> {
+pub async fn invoices(stack: &Stack, token: &str, count: usize) -> Vec<Value> {
     stack
         .until("the invoices are written", || async {
             let items = list(stack, token, "?limit=100").await["items"].as_array().unwrap().clone();
@@ -33,10 +35,14 @@ async fn page(stack: &Stack, path: &str, token: &str) -> Answer {
 
 /// Writes an event as a function would, with nothing else: the stream takes it from there.
 async fn tell(subject: &str, fact: Fact) -> Event {
-    let now = Stack::new().now().await;
+    tell_of(Stack::new().now().await, subject, fact).await
+}
+
+/// The same of an earlier time.
+pub async fn tell_of(at: Timestamp, subject: &str, fact: Fact) -> Event {
     let event = Event {
-        id: EventId::new(ulid(now, rand::random())),
-        at: now,
+        id: EventId::new(ulid(at, rand::random())),
+        at,
         kind: fact.kind.to_owned(),
         subject: subject.to_owned(),
         actor: Actor::System("e2e".to_owned()),
@@ -48,7 +54,7 @@ async fn tell(subject: &str, fact: Fact) -> Event {
     event
 }
 
-fn refund(subscription: &str, invoice: &Value, id: &str, amount: i64, vat: i64, refunded: i64) -> Fact {
+pub fn refund(subscription: &str, invoice: &Value, id: &str, amount: i64, vat: i64, refunded: i64) -> Fact {
     let payment = invoice["payment"]["paymentId"].as_str().unwrap();
     Fact::new("refund.succeeded", subscription)
         .with("index", 0)
@@ -187,18 +193,53 @@ async fn documents_follow_refunds_and_the_ledger_ties() {
     set_aside(&stack, &mark).await;
 }
 
+/// A refund that comes back leaves what was given since with another share of the VAT: the next note makes it whole.
+#[tokio::test]
+async fn documents_follow_a_refund_that_came_back() {
+    let stack = Stack::new();
+    let (applicant, id) = stack.onboard("stripe", "starter").await;
+    let token = tenant_token(&stack, &applicant.tenant).await;
+    let invoice = invoices(&stack, &token, 1).await.remove(0);
+    let path = format!("/billing/invoices/{}", invoice["id"].as_str().unwrap());
+    let shown = stack.get(&path, Some(&token)).await.expect(200);
+    let vat = |amount| domain::money::Money::krw(amount).vat_split().vat.amount;
+    let share = vat(12) - vat(6);
+    assert_ne!(share, vat(6), "the order of two refunds of 6 matters");
+    let mark = ulid(stack.now().await, rand::random());
+    let refund_id = |n: u32| format!("rfd_{mark}_{n}");
+    let notes = async |count: usize| {
+        stack
+            .until("its note is written", || async {
+                let shown = stack.get(&path, Some(&token)).await.expect(200);
+                (shown["refunds"].as_array().unwrap().len() == count).then_some(shown)
+            })
+            .await
+    };
+    tell(&id, refund(&id, &shown, &refund_id(1), 6, vat(6), 6)).await;
+    notes(1).await;
+    tell(&id, refund(&id, &shown, &refund_id(2), 6, share, 12)).await;
+    notes(2).await;
+    let mut back = refund(&id, &shown, &refund_id(1), 6, vat(6), 6);
+    back.kind = "refund.failed";
+    tell(&id, back.with("from", "SUCCEEDED").with("code", "e2e")).await;
+    let path_of = path.clone();
+    stack
+        .until("the refund that came back is written", || async {
+            let shown = stack.get(&path_of, Some(&token)).await.expect(200);
+            (shown["refunded"] == 6).then_some(())
+        })
+        .await;
+    tell(&id, refund(&id, &shown, &refund_id(3), 12, vat(18) - share, 18)).await;
+    let whole = notes(3).await;
+    assert_eq!(whole["refunded"], 18, "{whole:#}");
+    let explained = stack.get(&format!("{path}/explain"), Some(&token)).await.expect(200);
+    assert_eq!(explained["matches"], true, "{explained:#}");
+}
+
 /// Waits until the keys of the row that does not read are where an operator finds them.
 async fn set_aside(stack: &Stack, mark: &str) {
-    let keys = aws_sdk_sqs::config::Credentials::from_keys("test", "test", None);
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-        .region(aws_sdk_sqs::config::Region::new("ap-northeast-2"))
-        .endpoint_url(var("AWS_ENDPOINT_URL"))
-        .credentials_provider(keys)
-        .build();
-    let sqs = aws_sdk_sqs::Client::from_conf(config);
-    let url = sqs.get_queue_url().queue_name(format!("{}-unreadable-events", var("STAGE"))).send().await.unwrap();
-    let url = url.queue_url().unwrap().to_owned();
+    let sqs = sqs();
+    let url = queue_url(&sqs, "unreadable-events").await;
     stack
         .until("the unreadable row is set aside", || async {
             let got =

@@ -108,8 +108,10 @@ impl Stack {
         self.send(self.request(Method::GET, path, token)).await
     }
 
+    /// As a client library would: with an idempotency key of its own.
     pub async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Answer {
-        self.send(self.request(Method::POST, path, token).json(&body)).await
+        let key = format!("e2e-{:032x}", rand::random::<u128>());
+        self.send(self.request(Method::POST, path, token).header("Idempotency-Key", key).json(&body)).await
     }
 
     /// An operator's token, by login.

@@ -1,15 +1,17 @@
 //! Notices on the deployed stack: a journey leaves the mails and chat messages it should, each once, also when its events
 //! are heard again; the daily reminder is an event and a mail.
 
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::QueueAttributeName;
 use domain::event::Event;
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{RoundMode, SignedDuration, Timestamp, Unit, Zoned, ZonedRound};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::{DynamoStore, Query, typed};
 
-use crate::aws::invoke;
+use crate::aws::{configure, invoke};
 use crate::harness::{Applicant, Stack, morning_after, var};
+use crate::queues::{queue_url, sqs};
 use crate::tables::client;
 
 /// Applies under an address nobody else has.
@@ -72,21 +74,6 @@ async fn chats(stack: &Stack, name: &str) -> Vec<Value> {
     all.into_iter().filter(|message| message.to_string().contains(name)).collect()
 }
 
-fn queues() -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("ap-northeast-2"))
-        .endpoint_url(var("AWS_ENDPOINT_URL"))
-        .credentials_provider(Credentials::from_keys("test", "test", None))
-        .build();
-    aws_sdk_sqs::Client::from_conf(config)
-}
-
-async fn queue(name: &str) -> String {
-    let name = format!("{}-{name}", var("STAGE"));
-    queues().get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap()
-}
-
 async fn events(subject: &str) -> Vec<Event> {
     let store = DynamoStore::new(client(), var("STAGE"));
     let query = Query::EventsOf { subject: subject.to_owned() };
@@ -95,11 +82,11 @@ async fn events(subject: &str) -> Vec<Event> {
 
 /// Sends every event of these subjects to the notifier again, and waits until it has heard them.
 async fn again(stack: &Stack, subjects: &[&str]) {
-    let url = queue("notifications").await;
+    let url = queue_url(&sqs(), "notifications").await;
     for subject in subjects {
         for event in events(subject).await {
             let body = serde_json::to_string(&event).unwrap();
-            queues().send_message().queue_url(&url).message_body(body).send().await.unwrap();
+            sqs().send_message().queue_url(&url).message_body(body).send().await.unwrap();
         }
     }
     empty(stack, &url).await;
@@ -109,7 +96,7 @@ async fn empty(stack: &Stack, url: &str) {
     stack
         .until("the notifier has heard everything", || async {
             let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-            let request = queues().get_queue_attributes().queue_url(url);
+            let request = sqs().get_queue_attributes().queue_url(url);
             let request = request.set_attribute_names(Some(names.iter().map(|n| (*n).into()).collect()));
             let held = request.send().await.unwrap().attributes.unwrap_or_default();
             held.values().all(|n| n == "0").then_some(())
@@ -155,7 +142,7 @@ async fn notices_of_a_journey_arrive_once_also_when_its_events_are_heard_again()
     expected.push("미납 요금이 결제되었습니다");
     expect_mails(&stack, &address, &expected).await;
 
-    let (url, letters) = (queue("notifications").await, expected.len());
+    let (url, letters) = (queue_url(&sqs(), "notifications").await, expected.len());
     for _ in 0..2 {
         again(&stack, &[&applicant.id, &applicant.tenant, &id]).await;
     }
@@ -163,8 +150,8 @@ async fn notices_of_a_journey_arrive_once_also_when_its_events_are_heard_again()
     assert_eq!(chats(&stack, &applicant.id).await.len(), 1);
     empty(&stack, &url).await;
     // What cannot be told is left for the queue to try again, and ends with the dead letters.
-    let dead = queue("notifications-dlq").await;
-    let held = queues().get_queue_attributes().queue_url(&dead);
+    let dead = queue_url(&sqs(), "notifications-dlq").await;
+    let held = sqs().get_queue_attributes().queue_url(&dead);
     let held = held.attribute_names("ApproximateNumberOfMessages".into()).send().await.unwrap();
     assert!(held.attributes.unwrap().values().all(|n| n == "0"), "nobody was left untold");
 }
@@ -194,4 +181,40 @@ async fn notices_of_a_coming_charge_are_said_a_week_ahead_and_once() {
     invoke(&stack, "RenewalNoticeFunction", json!({})).await;
     again(&stack, &[&id]).await;
     assert_eq!(mails(&stack, &address).await.len(), expected.len());
+}
+
+/// A letter that comes up at night is left until the morning: the message stays hidden in its queue and is then told once.
+#[tokio::test]
+async fn notices_wait_for_the_end_of_quiet_hours() {
+    let stack = Stack::new();
+    let wall = wall();
+    let time = |at: &Zoned| at.strftime("%H:%M").to_string();
+    // It ends in half a minute or a little more: a mail that does not wait would be seen before.
+    let (from, to) = (&wall - SignedDuration::from_hours(1), &wall + SignedDuration::from_secs(90));
+    let end = to.round(ZonedRound::new().smallest(Unit::Minute).mode(RoundMode::Trunc)).unwrap();
+    let variable = ("NotifyFunction", "QUIET_HOURS");
+    let before = configure(&stack, variable.0, variable.1, &format!("{}-{}", time(&from), time(&to))).await;
+    let (_, address) = apply(&stack).await;
+    let waits = stack
+        .until("its message is hidden", || async {
+            let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+            let request = sqs().get_queue_attributes().queue_url(url_of_notices().await);
+            let held = request.attribute_names(name.clone()).send().await.unwrap().attributes.unwrap();
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            (held[&name] != "0").then_some(mails(&stack, &address).await)
+        })
+        .await;
+    assert!(waits.is_empty(), "nobody is woken: {waits:#?}");
+    expect_mails(&stack, &address, &["접수되었습니다"]).await;
+    assert!(self::wall() >= end, "not before the hours end");
+    configure(&stack, variable.0, variable.1, &before).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "quiet hours are hours of the wall clock")]
+fn wall() -> Zoned {
+    Timestamp::now().to_zoned(TimeZone::get("Asia/Seoul").unwrap())
+}
+
+async fn url_of_notices() -> String {
+    queue_url(&sqs(), "notifications").await
 }

@@ -1,15 +1,17 @@
 //! What operators do on the deployed stack: stop a gateway and tell its tenants, ask about one attempt, find dead letters
 //! and send them back, let a held run go on.
 
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use domain::ids::{RunId, ulid};
-use domain::run::{Forecast, Progress, Run, Status};
-use jiff::SignedDuration;
+use domain::calendar::seoul_date;
+use domain::run::{Forecast, Progress, Run};
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::store::{Commit, DynamoStore, Record, Store, Write};
+use shared::store::{Commit, DynamoStore, Key, Record, Store, Write};
+use shared::usecase::run_billing::day_run;
 
-use crate::harness::{Stack, var};
+use crate::aws::{configure, invoke};
+use crate::harness::{Stack, seoul_morning, var};
+use crate::queues::{queue_url, sqs};
 use crate::tables;
 use crate::tokens::tenant_token;
 
@@ -129,27 +131,15 @@ async fn an_attempt_nobody_heard_of_is_resolved_by_asking() {
     }
 }
 
-fn queues() -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("ap-northeast-2"))
-        .endpoint_url(var("AWS_ENDPOINT_URL"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .build();
-    aws_sdk_sqs::Client::from_conf(config)
-}
-
 #[tokio::test]
 async fn poison_ends_as_a_dead_letter_and_a_redrive_sends_it_back() {
     let stack = Stack::new();
-    let sqs = queues();
-    let name = format!("{}-failed-charges", var("STAGE"));
-    let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+    let sqs = sqs();
+    let url = queue_url(&sqs, "failed-charges").await;
     // One that can never be worked on, and one whose cause is gone by now.
     sqs.send_message().queue_url(&url).message_body("poison").send().await.unwrap();
     let cured = json!({ "subscriptionId": "sub_01ARZ3NDEKTSV4RRFFQ69G5FAV", "orderId": "o-1", "reason": "UNKNOWN" });
-    let dead = format!("{}-failed-charges-dlq", var("STAGE"));
-    let dead = sqs.get_queue_url().queue_name(dead).send().await.unwrap().queue_url.unwrap();
+    let dead = queue_url(&sqs, "failed-charges-dlq").await;
     sqs.send_message().queue_url(&dead).message_body(cured.to_string()).send().await.unwrap();
 
     let both = stack
@@ -184,28 +174,73 @@ async fn poison_ends_as_a_dead_letter_and_a_redrive_sends_it_back() {
     sqs.purge_queue().queue_url(&dead).send().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_held_run_goes_on_when_approved() {
-    let stack = Stack::new();
-    let now = stack.now().await;
-    let id = RunId::new(ulid(now, 7_777));
-    let due = Progress { forecast: Some(Forecast { count: 0, amount: 0 }), ..Progress::default() };
-    let run = Run::new(id.clone(), Some(now), 1, now).progressed(0, &due, now);
-    let held = Run { status: Status::Held, held_at: Some(now), ..run };
+/// A day run of the past, as the hold's history has it: small, and with payments enough to judge by.
+async fn small_run(of: Timestamp) {
     let store = DynamoStore::new(tables::client(), var("STAGE"));
-    let writes = vec![Write::New(Record::Run(held))];
-    store.commit(&Commit { id: format!("held-{id}"), writes, events: Vec::new() }).await.unwrap();
+    let id = day_run(of);
+    if store.get(&Key::Run(id.clone())).await.unwrap().is_some() {
+        return;
+    }
+    let forecast = Some(Forecast { count: 1, amount: 33_000 });
+    let progress = Progress { forecast, charged: 20, drained: true, ..Progress::default() };
+    let run = Run::new(id.clone(), None, 1, of).progressed(0, &progress, of);
+    let writes = vec![Write::New(Record::Run(run))];
+    store.commit(&Commit { id: format!("past-{id}"), writes, events: Vec::new() }).await.unwrap();
+}
 
-    let approve = format!("/ops/runs/{id}/approve");
-    let approved = post(&stack, &approve, json!({})).await.expect(200);
+/// A day run that foresees far more than the days before is held by its runner; operators are told, and let it go on.
+#[tokio::test]
+async fn a_run_that_jumps_is_held_until_it_is_approved() {
+    let stack = Stack::new();
+    // A day on which nothing ran yet.
+    let tomorrow = seoul_morning(seoul_date(stack.now().await).tomorrow().unwrap());
+    stack.run(tomorrow).await;
+    for back in 1..=14 {
+        small_run(tomorrow - SignedDuration::from_hours(24 * back)).await;
+    }
+    let before = configure(&stack, "BillingShardFunction", "HOLD_FACTOR", "2").await;
+    post(&stack, "/ops/gateways/toss/pause", json!({ "reason": "drill" })).await.expect(200);
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let applicant = stack.apply("starter").await;
+        stack.register_toss(&applicant, &applicant.token, "approved").await.expect(201);
+        waiting.push(stack.approve(&applicant).await.expect(202)["subscriptionId"].as_str().unwrap().to_owned());
+    }
+    post(&stack, "/ops/gateways/toss/resume", json!({ "reason": "drill" })).await.expect(200);
+    // How long the oldest has waited is known to operators.
+    let today = seoul_date(stack.now().await);
+    let figures = get(&stack, &format!("/ops/metrics?from={today}&to={today}")).await;
+    assert!(figures["oldestDue"].is_string(), "{figures:#}");
+    invoke(&stack, "BillingRunFunction", json!({})).await;
+    let id = day_run(stack.now().await).to_string();
+    let run = async || {
+        let runs = get(&stack, "/ops/runs?limit=100").await;
+        runs["items"].as_array().unwrap().iter().find(|run| run["id"] == id).cloned()
+    };
+    let held = stack.until("it is held", || async { run().await.filter(|run| run["status"] == "HELD") }).await;
+    assert!(held["forecast"]["count"].as_u64() >= Some(4), "{held:#}");
+    stack
+        .until("operators are told", || async {
+            let all = stack.send(stack.http.get(format!("{}/__sandbox/slack", stack.sandbox))).await.expect(200);
+            all["messages"].to_string().contains(&id).then_some(())
+        })
+        .await;
+    for id in &waiting {
+        assert!(stack.captures(id).await.is_empty(), "a held run charges nobody");
+    }
+    let approved = post(&stack, &format!("/ops/runs/{id}/approve"), json!({})).await.expect(200);
     assert_eq!(
         (&approved["status"], approved["approvedBy"].as_str()),
         (&json!("RUNNING"), Some(var("OPS_USERNAME").as_str()))
     );
-    stack.drained(id.as_str()).await;
-    post(&stack, &approve, json!({})).await.expect(200);
+    stack.drained(&id).await;
+    for id in &waiting {
+        assert_eq!(stack.captures(id).await.len(), 1, "{id}");
+    }
+    post(&stack, &format!("/ops/runs/{id}/approve"), json!({})).await.expect(200);
+    configure(&stack, "BillingShardFunction", "HOLD_FACTOR", &before).await;
 
-    let other = stack.start_run(now + SignedDuration::from_mins(1)).await;
+    let other = stack.start_run(stack.now().await + SignedDuration::from_mins(1)).await;
     let other = stack.drained(&other).await;
     let refused = post(&stack, &format!("/ops/runs/{}/approve", other["id"].as_str().unwrap()), json!({})).await;
     assert_eq!(refused.problem(409), "run_not_held");

@@ -7,21 +7,13 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Stack, var};
+use crate::aws::invoke;
+use crate::harness::Stack;
 use crate::tokens::operator_token;
 
 /// Calls the daily function as `make reconcile` does.
 async fn reconcile(stack: &Stack, day: &str) -> Value {
-    let url = format!("{}/2015-03-31/functions", var("AWS_ENDPOINT_URL"));
-    let scope =
-        "AWS4-HMAC-SHA256 Credential=test/20261122/ap-northeast-2/lambda/aws4_request, SignedHeaders=host, Signature=0";
-    let signed = |request: reqwest::RequestBuilder| request.header("Authorization", scope);
-    let all = stack.send(signed(stack.http.get(format!("{url}?MaxItems=1000")))).await.expect(200);
-    let names = all["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap());
-    let own: Vec<_> = names.filter(|name| name.contains("Reconcile")).collect();
-    let [name] = own[..] else { panic!("one reconciliation, not {own:?}") };
-    let input = json!({ "day": day });
-    let done = stack.send(signed(stack.http.post(format!("{url}/{name}/invocations"))).json(&input)).await.expect(200);
+    let done = invoke(stack, "ReconcileFunction", json!({ "day": day })).await;
     assert_eq!(done["complete"], true, "{done:#}");
     done
 }
@@ -77,6 +69,62 @@ async fn a_day_is_reconciled_and_read_as_json_and_as_a_sheet() {
         assert_eq!(rows(&stack, gateway, day, id).await, own, "a second time changes nothing");
         sheet(&stack, gateway, day, row["id"].as_str().unwrap()).await;
     }
+}
+
+/// The answer was lost and every question since: the gateway's list is the first to tell.
+#[tokio::test]
+async fn a_capture_nobody_heard_of_comes_into_the_books_from_the_list() {
+    let stack = Stack::new();
+    stack.ops().await;
+    let applicant = stack.apply("starter").await;
+    stack.register_toss(&applicant, &applicant.token, "approved").await.expect(201);
+    for (operation, fault, times) in [("charge", "drop_after", 1), ("find", "error_before", 1_000)] {
+        let armed = json!({ "gateway": "toss", "operation": operation, "fault": fault, "times": times });
+        stack.own(Method::POST, "/faults", armed).await;
+    }
+    let approved = stack.approve(&applicant).await.expect(202);
+    let id = approved["subscriptionId"].as_str().unwrap().to_owned();
+    let day = seoul_date(stack.now().await).to_string();
+    // The run asks in vain, and will ask again in a while.
+    let run = stack.start_run(tomorrow(&stack).await).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(stack.subscription(&id).await["status"], "PENDING_ACTIVATION", "nobody was told");
+    let healed = stack.http.delete(format!("{}/__sandbox/faults", stack.sandbox));
+    assert!(stack.send(healed).await.status < 300);
+    reconcile(&stack, &day).await;
+    assert_eq!(stack.subscription(&id).await["status"], "ACTIVE");
+    let own = rows(&stack, "toss", &day, &id).await;
+    assert_eq!((own.len(), &own[0]["bucket"]), (1, &json!("matched")), "{own:#?}");
+    stack.drained(&run).await;
+    assert_eq!(stack.captures(&id).await.len(), 1);
+}
+
+/// Somebody took money and gave it back under an order id that looks like ours: people are shown it.
+#[tokio::test]
+async fn a_payment_that_only_looks_like_ours_is_left_to_people() {
+    let stack = Stack::new();
+    stack.ops().await;
+    let order = format!("{}-0-0-1", domain::ids::ulid_of(rand::random::<u128>()));
+    let customer_key = "5e0d6f3c-4bb7-4a57-9d4e-0d3f6a6f1c11";
+    let auth_key = stack.auth_key(customer_key, "approved").await;
+    let toss = async |path: String, body: Value| {
+        let request = stack.http.post(format!("{}/v1/{path}", stack.sandbox)).basic_auth("test_sk_other", Some(""));
+        stack.send(request.json(&body)).await.expect(200)
+    };
+    let card =
+        toss("billing/authorizations/issue".to_owned(), json!({ "authKey": auth_key, "customerKey": customer_key }));
+    let path = format!("billing/{}", card.await["billingKey"].as_str().unwrap());
+    let body = json!({ "customerKey": customer_key, "amount": 5_000, "orderId": order, "orderName": "x" });
+    let paid = toss(path, body).await;
+    let day = seoul_date(stack.now().await).to_string();
+    stack.own(Method::POST, "/refunds", json!({ "paymentId": paid["paymentKey"], "amount": 5_000 })).await;
+    stack.run(tomorrow(&stack).await).await;
+    reconcile(&stack, &day).await;
+    let path = format!("/ops/settlements?gateway=toss&day={day}&limit=100");
+    let listed = stack.get(&path, Some(stack.ops().await)).await.expect(200);
+    let strange = listed["rows"].as_array().unwrap().iter().filter(|row| row["paymentId"] == paid["paymentKey"]);
+    let strange: Vec<_> = strange.map(|row| (row["amount"].as_i64(), row["bucket"] != "matched")).collect();
+    assert!([5_000, -5_000].iter().all(|amount| strange.contains(&(Some(*amount), true))), "{listed:#}");
 }
 
 async fn sheet(stack: &Stack, gateway: &str, day: &str, row: &str) {

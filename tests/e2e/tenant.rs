@@ -34,6 +34,14 @@ async fn a_tenant_manages_its_own_cards_only() {
     let second = second["id"].as_str().unwrap();
     assert_eq!(stack.send(delete(second)).await.status, 204);
     assert_eq!(stack.send(delete(second)).await.status, 204, "deleting again is done already");
+    let third = stack.register_stripe(&token).await.expect(201);
+    assert_eq!(stack.send(delete(third["id"].as_str().unwrap())).await.status, 204);
+    let window = json!({ "gateway": "toss" });
+    let window = stack.post("/billing/payment-methods/setup", Some(&token), window).await.expect(201);
+    assert_eq!(window["customerKey"], applicant.customer_key.as_str());
+    // What was ordered is answered again as it is.
+    let order = json!({ "onboardingRequestId": applicant.id, "planCode": "starter", "paymentMethodId": first });
+    assert_eq!(stack.post("/billing/subscriptions", Some(&token), order).await.expect(201)["id"], id.as_str());
     let left = stack.get("/billing/payment-methods", Some(&token)).await.expect(200);
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
     assert_eq!(stack.captures(&id).await.len(), 1);

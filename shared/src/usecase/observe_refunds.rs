@@ -9,6 +9,7 @@ use domain::charge::{Billable, GatewayName};
 use domain::cycle::Cycle;
 use domain::dispute::Told;
 use domain::refund::{Change, Listed, Seen};
+use domain::subscription::Subscription;
 
 use super::receive_webhook::ReceiveError;
 use super::resolve_attempt::resolve;
@@ -114,7 +115,12 @@ pub async fn absorb(
     payment_id: &str,
     told: Option<&Told>,
 ) -> Result<Option<Cycle>, ReceiveError> {
-    let Some(cycle) = paid(charging, context, gateway, billable, payment_id).await? else { return Ok(None) };
+    let cycle = match standing(charging, gateway, billable, payment_id).await? {
+        Standing::Paid(cycle) => *cycle,
+        // Whoever charges finds out first: a list is read again on other days, and reading it never sends a charge.
+        Standing::InFlight(_) => return Err(ReceiveError::Unanswered),
+        Standing::Foreign => return Ok(None),
+    };
     match told {
         // Another dispute has the place: which of the two is the newer one, a list does not say.
         Some(told) if cycle.dispute.as_ref().is_some_and(|d| d.id != told.id) => return Ok(Some(cycle)),
@@ -159,23 +165,42 @@ async fn paid(
     billable: &Billable,
     payment_id: &str,
 ) -> Result<Option<Cycle>, ReceiveError> {
-    let store = charging.store.as_ref();
-    let find = || async {
-        let cycle = typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?;
-        let its = |c: &Cycle| c.payment().is_some_and(|(p, by)| by == gateway && p.payment_id == payment_id);
-        Ok::<_, StoreError>(cycle.filter(its))
+    match standing(charging, gateway, billable, payment_id).await? {
+        Standing::Paid(cycle) => return Ok(Some(*cycle)),
+        Standing::Foreign => return Ok(None),
+        Standing::InFlight(subscription) => resolve(charging, context, &subscription, PATIENCE).await?,
     };
-    if let Some(cycle) = find().await? {
-        return Ok(Some(cycle));
+    match standing(charging, gateway, billable, payment_id).await? {
+        Standing::Paid(cycle) => Ok(Some(*cycle)),
+        // The payment may be about to become the cycle's, so the event has to come again.
+        Standing::InFlight(_) | Standing::Foreign => Err(ReceiveError::Unanswered),
     }
-    let Some(subscription) = typed::subscription(store, &billable.subscription).await? else { return Ok(None) };
-    let this = |index, seq| (index, seq) == (billable.index, billable.seq);
-    if !subscription.live.as_ref().is_some_and(|l| l.gateway == gateway && this(l.index, l.seq)) {
-        return Ok(None);
+}
+
+/// What a payment is to a billable.
+enum Standing {
+    Paid(Box<Cycle>),
+    /// Nothing yet, and the outcome of an attempt at this gateway is open.
+    InFlight(Box<Subscription>),
+    Foreign,
+}
+
+async fn standing(
+    charging: &Charging,
+    gateway: GatewayName,
+    billable: &Billable,
+    payment_id: &str,
+) -> Result<Standing, StoreError> {
+    let store = charging.store.as_ref();
+    let cycle = typed::cycle(store, &billable.subscription, billable.index, billable.seq).await?;
+    let its = |c: &Cycle| c.payment().is_some_and(|(p, by)| by == gateway && p.payment_id == payment_id);
+    if let Some(cycle) = cycle.filter(its) {
+        return Ok(Standing::Paid(Box::new(cycle)));
     }
-    resolve(charging, context, &subscription, PATIENCE).await?;
-    // Still in flight: the payment may be about to become the cycle's, so the event has to come again.
-    find().await?.map(Some).ok_or(ReceiveError::Unanswered)
+    let subscription = typed::subscription(store, &billable.subscription).await?;
+    let place = (gateway, billable.index, billable.seq);
+    let in_flight = |s: &Subscription| s.live.as_ref().is_some_and(|l| (l.gateway, l.index, l.seq) == place);
+    Ok(subscription.filter(in_flight).map_or(Standing::Foreign, |s| Standing::InFlight(Box::new(s))))
 }
 
 pub(super) async fn list(

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use domain::event::Fact;
+use domain::ids::{MethodId, TenantId};
 use domain::method::{PaymentMethod, Sealed};
 use domain::onboarding::{Application, Status};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -199,10 +200,25 @@ async fn one(
             Err(e) => return Err(e.into()),
         }
         // Rows are never removed.
-        let Some(now) = typed::method(rotation.store, &tenant, &id).await? else { return Ok(Outcome::Left) };
+        let Some(now) = current(rotation.store, tenant, &id).await? else { return Ok(Outcome::Left) };
         method = now;
     }
     Ok(Outcome::Left)
+}
+
+/// A card as it is now, out of its owner's list: this function has the right to list cards and no other right to read.
+async fn current(store: &dyn Store, tenant: TenantId, id: &MethodId) -> Result<Option<PaymentMethod>, StoreError> {
+    let (query, mut cursor) = (Query::MethodsOfTenant { tenant }, None::<String>);
+    loop {
+        let (methods, next) = typed::list::<PaymentMethod>(store, &query, PAGE, cursor.as_deref()).await?;
+        if let Some(found) = methods.into_iter().find(|method| method.id == *id) {
+            return Ok(Some(found));
+        }
+        cursor = next;
+        if cursor.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 fn fields(method: &PaymentMethod) -> impl Iterator<Item = &Sealed> {

@@ -104,10 +104,10 @@ async fn write(sealer: &Sealer<'_>, context: &Context, seal: &Seal) -> Result<bo
             Ok(true)
         }
         Err(StoreError::Conflict { .. }) => {
-            let stored = typed::get::<Seal>(sealer.store, &Record::Seal(seal.clone()).key()).await?;
-            match stored.filter(|stored| stored.seal == seal.seal) {
-                Some(_) => Ok(false),
-                None => Err(StoreError::Conflict { key: None }.into()),
+            let (stored, _) = typed::list::<Seal>(sealer.store, &Query::Seals, PAGE_MAX, None).await?;
+            match stored.iter().any(|stored| (stored.day, &stored.seal) == (seal.day, &seal.seal)) {
+                true => Ok(false),
+                false => Err(StoreError::Conflict { key: None }.into()),
             }
         }
         Err(e) => Err(e.into()),

@@ -38,16 +38,10 @@ pub async fn load(
     seq: u32,
 ) -> Result<Loaded, SettleError> {
     let store = charging.store.as_ref();
-    let key = Key::Cycle { subscription: id.clone(), index, seq };
-    let mut loaded = (None, None);
-    for record in store.get_many(&[Key::Subscription(id.clone()), key]).await? {
-        match record {
-            Record::Subscription(s) => loaded.0 = Some(s),
-            Record::Cycle(c) => loaded.1 = Some(c),
-            _ => {}
-        }
-    }
-    Ok(Loaded { subscription: loaded.0.ok_or(SettleError::NotFound)?, cycle: loaded.1 })
+    // One by one as everywhere: whoever charges needs the right to read rows, and none to read batches.
+    let reads = (typed::subscription(store, id), typed::cycle(store, id, index, seq));
+    let (subscription, cycle) = futures::future::try_join(reads.0, reads.1).await?;
+    Ok(Loaded { subscription: subscription.ok_or(SettleError::NotFound)?, cycle })
 }
 
 /// Settles a report. `seen` is what the caller just wrote, so that an ordinary renewal reads nothing twice; `also`

@@ -30,6 +30,8 @@ pub enum FaultKind {
     DropBefore,
     /// The effect happens, then the connection closes without an answer.
     DropAfter,
+    /// The effect happens at once, and the answer comes after the delay.
+    SlowAnswer,
     /// 5xx without the effect.
     ErrorBefore,
     /// 5xx although the effect happened.
@@ -48,7 +50,7 @@ pub struct Armed {
     /// Requests it still hits.
     #[serde(default = "once")]
     pub times: u32,
-    /// Real milliseconds waited before the effect (or before the failure when there is none).
+    /// Real milliseconds waited before the effect (or before the failure when there is none); a slow answer's after it.
     #[serde(default)]
     pub delay_ms: u64,
 }
@@ -62,6 +64,16 @@ fn once() -> u32 {
 pub struct Fault {
     pub kind: FaultKind,
     pub delay: Duration,
+}
+
+impl Fault {
+    /// How long to wait before the effect, and how long after it.
+    pub fn waits(self) -> (Duration, Duration) {
+        match self.kind {
+            FaultKind::SlowAnswer => (Duration::ZERO, self.delay),
+            _ => (self.delay, Duration::ZERO),
+        }
+    }
 }
 
 /// Which of the gateway's own error answers a fault asks for.
@@ -117,10 +129,10 @@ where
     F: Future<Output = Response> + Send + 'static,
 {
     let fault = core.take_fault(gateway, operation);
-    let delay = fault.map_or(Duration::ZERO, |fault| fault.delay);
+    let (before, after) = fault.map_or((Duration::ZERO, Duration::ZERO), Fault::waits);
     let kind = fault.map(|fault| fault.kind);
     if let Some(FaultKind::DropBefore | FaultKind::ErrorBefore | FaultKind::RateLimited) = kind {
-        tokio::time::sleep(delay).await;
+        tokio::time::sleep(before).await;
     }
     match kind {
         Some(FaultKind::DropBefore) => return line::cut(),
@@ -128,13 +140,14 @@ where
         Some(FaultKind::RateLimited) => return outage(Outage::RateLimited),
         _ => {}
     }
-    let answer = match tokio::spawn(work(delay)).await {
+    let answer = match tokio::spawn(work(before)).await {
         Ok(answer) => answer,
         Err(broken) => {
             tracing::error!(%broken, "a wire handler panicked");
             http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
+    tokio::time::sleep(after).await;
     match kind {
         Some(FaultKind::DropAfter) => line::cut(),
         Some(FaultKind::ErrorAfter) => outage(Outage::ServerError),

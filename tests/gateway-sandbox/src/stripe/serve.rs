@@ -125,14 +125,14 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// Rate limit, idempotency, effect, with the armed fault. `None`: the connection is cut.
 async fn run(core: &Arc<Core>, head: &Head, ready: Ready) -> Option<Reply> {
     let fault = core.take_fault(Gateway::Stripe, ready.route.operation);
-    let delay = fault.map_or(Duration::ZERO, |fault| fault.delay);
+    let (before, after) = fault.map_or((Duration::ZERO, Duration::ZERO), Fault::waits);
     match fault.map(|fault| fault.kind) {
         Some(FaultKind::DropBefore) => {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(before).await;
             return None;
         }
         Some(FaultKind::RateLimited) => {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(before).await;
             return Some(refused(head, &Failure::rate_limited()));
         }
         _ => {}
@@ -140,8 +140,9 @@ async fn run(core: &Arc<Core>, head: &Head, ready: Ready) -> Option<Reply> {
     if let Some(reply) = already(core, head, &ready) {
         return answered(fault, reply);
     }
-    tokio::time::sleep(delay).await;
+    tokio::time::sleep(before).await;
     let reply = execute(core, head, &ready, fault);
+    tokio::time::sleep(after).await;
     answered(fault, reply)
 }
 
