@@ -78,23 +78,39 @@ pub async fn invoke(stack: &Stack, logical_id: &str, input: Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Every log line the functions ever wrote, of all groups.
-pub async fn logs(stack: &Stack) -> Vec<String> {
-    let (mut lines, api) = (Vec::new(), "Logs_20140328");
-    let groups = call(stack, "logs", &format!("{api}.DescribeLogGroups"), json!({})).await;
-    for group in groups["logGroups"].as_array().unwrap() {
-        let mut next = Value::Null;
+/// The names of all log groups; the service names fifty at a time.
+async fn log_groups(stack: &Stack) -> Vec<String> {
+    let (mut names, mut body) = (Vec::new(), json!({}));
+    loop {
+        let page = call(stack, "logs", "Logs_20140328.DescribeLogGroups", body).await;
+        let groups = page["logGroups"].as_array().unwrap();
+        names.extend(groups.iter().map(|group| group["logGroupName"].as_str().unwrap().to_owned()));
+        if !page["nextToken"].is_string() {
+            return names;
+        }
+        body = json!({ "nextToken": page["nextToken"] });
+    }
+}
+
+/// Log lines at most of one answer. The emulator gives no token for the next, so the next begins at the last moment seen.
+const LINES: usize = 10_000;
+
+/// Every log line the functions wrote since this moment (Unix milliseconds), of all groups.
+pub async fn logs(stack: &Stack, since: i64) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in log_groups(stack).await {
+        let mut since = since;
         loop {
-            let mut body = json!({ "logGroupName": group["logGroupName"], "limit": 10_000 });
-            if next.is_string() {
-                body["nextToken"] = next;
-            }
-            let page = call(stack, "logs", &format!("{api}.FilterLogEvents"), body).await;
-            let events = page["events"].as_array().cloned().unwrap_or_default();
-            lines.extend(events.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned()));
-            next = page["nextToken"].clone();
-            if !next.is_string() || events.is_empty() {
-                break;
+            let body = json!({ "logGroupName": group, "limit": LINES, "startTime": since });
+            let page = call(stack, "logs", "Logs_20140328.FilterLogEvents", body).await;
+            let events = page["events"].as_array().unwrap();
+            let last = events.last().and_then(|event| event["timestamp"].as_i64()).filter(|_| events.len() == LINES);
+            assert_ne!(last, Some(since), "more lines in a millisecond than an answer holds");
+            let before = |event: &&Value| last.is_none_or(|last| event["timestamp"].as_i64() < Some(last));
+            lines.extend(events.iter().filter(before).map(|e| e["message"].as_str().unwrap_or_default().to_owned()));
+            match last {
+                Some(last) => since = last,
+                None => break,
             }
         }
     }

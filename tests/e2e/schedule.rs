@@ -1,10 +1,11 @@
 //! The schedule, switched on: the tick by itself makes the day's run, calls the runner through the queue, and the run
 //! drains. Locally it is deployed switched off; this test is the one that enables it.
 
+use domain::calendar::seoul_date;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Stack, var};
+use crate::harness::{Stack, seoul_morning, var};
 
 /// The emulator checks no signature, but finds the service by its scope.
 fn scoped(stack: &Stack, method: Method) -> reqwest::RequestBuilder {
@@ -31,6 +32,9 @@ async fn the_tick_drains_the_days_run_by_itself() {
     assert_eq!(schedule["State"], "DISABLED", "deployed, but off");
     let expression = schedule["ScheduleExpression"].as_str().unwrap().to_owned();
     assert_eq!(expression, "rate(10 minutes)");
+    // A day whose run nobody has made yet.
+    let tomorrow = seoul_morning(seoul_date(stack.now().await).tomorrow().unwrap());
+    stack.run(tomorrow).await;
     let known = runs(&stack).await;
     // An instant in the past fires at the emulator's next look, instead of ten minutes from now.
     set(&stack, &schedule, "ENABLED", "at(2020-01-01T00:00:00)").await;

@@ -306,7 +306,7 @@ async fn everywhere(stack: &Stack) -> Vec<(String, String)> {
     let mut places = Vec::new();
     let mut add =
         |place: &str, texts: Vec<String>| places.extend(texts.into_iter().map(|text| (place.to_owned(), text)));
-    add("log", logs(stack).await);
+    add("log", logs(stack, 0).await);
     for name in ["EMULATOR_LOG", "SANDBOX_LOG"] {
         add("file", fs::read_to_string(var(name)).unwrap().lines().map(str::to_owned).collect());
     }

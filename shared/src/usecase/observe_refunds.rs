@@ -106,7 +106,7 @@ pub async fn open_payment(
 /// Answers with the cycle as it is then; none when the payment pays none of ours.
 ///
 /// # Errors
-/// When the store fails, races persist, or the gateway does not answer.
+/// When the store fails, races persist, the gateway does not answer, or an attempt it may belong to is in flight.
 pub async fn absorb(
     charging: &Charging,
     context: &Context,

@@ -105,10 +105,8 @@ async fn write(sealer: &Sealer<'_>, context: &Context, seal: &Seal) -> Result<bo
         }
         Err(StoreError::Conflict { .. }) => {
             let (stored, _) = typed::list::<Seal>(sealer.store, &Query::Seals, PAGE_MAX, None).await?;
-            match stored.iter().any(|stored| (stored.day, &stored.seal) == (seal.day, &seal.seal)) {
-                true => Ok(false),
-                false => Err(StoreError::Conflict { key: None }.into()),
-            }
+            let same = stored.iter().any(|stored| (stored.day, &stored.seal) == (seal.day, &seal.seal));
+            if same { Ok(false) } else { Err(StoreError::Conflict { key: None }.into()) }
         }
         Err(e) => Err(e.into()),
     }
