@@ -1,5 +1,5 @@
 """Rights granted against rights used: what the emulator saw each function do while it enforced their roles, compared
-with the policies it deployed. A right nobody used is taken out of template.yaml or stands below with its reason."""
+with the policies it deployed. A right nobody used is taken out of template.yaml, or a test is missing."""
 
 import json
 from collections import defaultdict
@@ -11,39 +11,20 @@ RECORD = "calls.jsonl"  # in the stack's home; the emulator appends each call it
 # What SAM attaches by itself, because AWS polls queues and streams and writes logs in the function's name.
 OF_AWS = ("AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSLambdaDynamoDBExecutionRole")
 
-# Rights the suite need not use: (function or "any", action, end of the resource or "any") and why they stay.
-UNUSED = {}
-
 
 def compare(client, stack_name, record, whole):
     """`client(service)` makes clients of the stack's cloud. Raises when a call was refused or, after the `whole` suite, a
     right was not used."""
     granted, roles, problems = _granted(client, stack_name)
     used, refused = _used(record, roles)
-    excused, seen = [], 0
     problems += [f"{name}: {action} on {_short(resource)} was refused" for name, action, resource in sorted(refused)]
-    for name in sorted(granted):
-        seen += len(granted[name] & used[name])
-        for action, resource in sorted(granted[name] - used[name]):
-            reason = _reason(name, action, resource)
-            if reason is None and whole:
-                problems.append(f"{name}: {action} on {_short(resource)} was never used")
-            elif reason is not None:
-                excused.append(f"{name}: {action} on {_short(resource)}: {reason}")
+    unused = [(name, action, resource) for name in granted for action, resource in granted[name] - used[name]]
+    if whole:
+        problems += [f"{name}: {action} on {_short(resource)} was never used" for name, action, resource in sorted(unused)]
     rights = sum(len(granted[name]) for name in granted)
-    say(f"policies: {len(granted)} functions, {rights} rights granted, {seen} used, "
-        f"{len(excused)} unused with a reason, {len(problems)} differences")
-    for line in excused:
-        say(f"  {line}")
+    say(f"policies: {len(granted)} functions, {rights} rights granted, {rights - len(unused)} used, {len(problems)} differences")
     if problems:
         raise Failure("policies granted and policies used differ:\n  " + "\n  ".join(problems))
-
-
-def _reason(role, action, resource):
-    for (who, what, where), why in UNUSED.items():
-        if who in ("any", role) and what == action and (where == "any" or resource.endswith(where)):
-            return why
-    return None
 
 
 def _short(resource):
